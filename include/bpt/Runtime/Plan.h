@@ -1,0 +1,44 @@
+// The memory plan of an entry for given sizes and threads: where every slot lies, how large the arena is, and who is
+// alive at the peak. Known before anything runs.
+#pragma once
+#include "bpt/Runtime/Manifest.h"
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bpt::runtime {
+
+struct PlannedSlot {
+  std::string name;
+  std::string kind;
+  int64_t bytes = 0; ///< as the formula says, before alignment
+  int64_t offset = 0;
+  int64_t first = 0;
+  int64_t last = 0;
+};
+
+struct Plan {
+  std::vector<PlannedSlot> slots; ///< the entry's slots in order, then possibly the thread scratch
+  std::vector<int64_t> offsets;   ///< of `slots`: what compiled code receives
+  int64_t arenaBytes = 0;
+  int64_t lowerBound = 0; ///< bytes alive at `peakTime`; no plan can be smaller
+  int64_t peakTime = 0;
+  int64_t threads = 1;
+  int64_t scratchStride = 0; ///< bytes per thread, a multiple of 64; 0 when no scratch is needed
+  int64_t scratchOffset = 0; ///< of thread 0
+
+  /// Indices of the slots alive at the peak, largest first, then in order.
+  std::vector<size_t> alivePeak() const;
+};
+
+/// Plans `entry` of `manifest` for the dynamic dimensions `dims` and `threads` >= 1.
+/// Errors: a formula that does not evaluate or is negative (names the slot), sizes beyond 63 bits.
+Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims, int threads);
+
+/// A table for people: totals per kind at the peak, then the `rows` largest slots alive there.
+std::string formatPlan(const Plan &plan, size_t rows = 20);
+
+/// The same for programs: {"arena_bytes","lower_bound_bytes","peak_time","threads","kinds":{..},"alive":[..]}.
+std::string planJson(const Plan &plan);
+
+} // namespace bpt::runtime
