@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// A block of memory, aligned to 64 bytes (2 MiB and huge pages where it is large enough to pay).
 class Arena {
@@ -42,4 +42,4 @@ void countAllocation(int64_t bytes);
 /// "1.50 GiB", "640 B": for messages and tables.
 std::string formatBytes(int64_t bytes);
 
-} // namespace bpt::runtime
+} // namespace bpt

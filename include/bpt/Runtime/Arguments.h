@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Ok when `type` and `shape` fit `argument`; else exit 1 with both sides.
 Status checkArgument(const ArgumentInfo &argument, DataType type, const Shape &shape);
@@ -32,4 +32,4 @@ Expected<std::vector<Tensor>> collectArguments(const EntryInfo &entry, const Arg
 /// The candidate that `name` was most likely meant to be (edit distance), or an empty string when none is close.
 std::string nearestName(const std::string &name, const std::vector<std::string> &candidates);
 
-} // namespace bpt::runtime
+} // namespace bpt

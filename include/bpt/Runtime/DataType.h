@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Types a compiled entry can take and give. All are little-endian IEEE (bf16: the upper half of an f32).
 enum class DataType : uint8_t { F32, F64, BF16, F16, I32, I64 };
@@ -38,4 +38,4 @@ uint16_t toF16(double value);
 double fromBF16(uint16_t bits);
 double fromF16(uint16_t bits);
 
-} // namespace bpt::runtime
+} // namespace bpt

@@ -7,7 +7,7 @@
 #include <utility>
 #include <variant>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Exit codes of every bpt tool (docs: exit codes). The numbers are a contract with users' scripts.
 enum class ExitCode : int {
@@ -101,4 +101,4 @@ private:
   std::variant<T, Error> content;
 };
 
-} // namespace bpt::runtime
+} // namespace bpt

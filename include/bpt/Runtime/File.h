@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// `text` in single quotes for messages: control and non-ASCII bytes as \xNN, cut after 200 bytes. Names from untrusted
 /// files go through this, so that they cannot send escape sequences to a terminal.
@@ -49,4 +49,4 @@ Status syncDirectory(const std::string &path);
 /// Writing to a closed pipe or beyond a size limit becomes an error code instead of a signal (SIGPIPE, SIGXFSZ).
 void ignoreWriteSignals();
 
-} // namespace bpt::runtime
+} // namespace bpt

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// The values a formula may name.
 struct FormulaInputs {
@@ -50,4 +50,4 @@ private:
   std::vector<Token> tokens;
 };
 
-} // namespace bpt::runtime
+} // namespace bpt

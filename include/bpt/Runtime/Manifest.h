@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// How a parameter starts (`bpt.init`).
 struct Init {
@@ -79,4 +79,4 @@ Expected<Manifest> parseManifest(std::string_view json);
 /// The JSON text of `manifest`; parseManifest gives the same manifest back. Deterministic.
 std::string writeManifest(const Manifest &manifest);
 
-} // namespace bpt::runtime
+} // namespace bpt

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Offsets and sizes in the arena are multiples of this: one cache line, one AVX-512 vector.
 inline constexpr int64_t arenaAlignment = 64;
@@ -33,4 +33,4 @@ Expected<int64_t> alignedSize(int64_t bytes);
 /// Errors: last < first, negative bytes, a total that does not fit in 63 bits.
 Expected<Packing> packIntervals(const std::vector<Interval> &intervals);
 
-} // namespace bpt::runtime
+} // namespace bpt

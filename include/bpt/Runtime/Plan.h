@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 struct PlannedSlot {
   std::string name;
@@ -41,4 +41,4 @@ std::string formatPlan(const Plan &plan, size_t rows = 20);
 /// The same for programs: {"arena_bytes","lower_bound_bytes","peak_time","threads","kinds":{..},"alive":[..]}.
 std::string planJson(const Plan &plan);
 
-} // namespace bpt::runtime
+} // namespace bpt

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Address of the code of `symbol`, or null when there is none.
 using SymbolResolver = std::function<void *(const std::string &symbol)>;
@@ -77,4 +77,4 @@ private:
 /// ones and the remedy.
 Status checkCpuFeatures(const std::vector<std::string> &features);
 
-} // namespace bpt::runtime
+} // namespace bpt

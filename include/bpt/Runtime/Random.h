@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// One block of 128 random bits.
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
@@ -16,4 +16,4 @@ void fillNormal(const Tensor &tensor, uint64_t seed, uint32_t stream, double std
 /// Fills an integer tensor with integers in [0, range), range >= 1.
 void fillIntegers(const Tensor &tensor, uint64_t seed, uint32_t stream, int64_t range);
 
-} // namespace bpt::runtime
+} // namespace bpt

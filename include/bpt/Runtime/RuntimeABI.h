@@ -20,12 +20,12 @@ typedef int32_t (*bpt_entry)(bpt_context *context, void *const *args, const int6
 #ifdef __cplusplus
 }
 
-namespace bpt::runtime {
+namespace bpt {
 struct RuntimeSymbol {
   const char *name;
   void *address;
 };
 /// The functions of RuntimeABI.def with their addresses, ended by a null name: what a JIT binds.
 const RuntimeSymbol *runtimeSymbols();
-} // namespace bpt::runtime
+} // namespace bpt
 #endif

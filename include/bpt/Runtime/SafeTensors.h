@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Largest header that is read or written, as in the reference implementation.
 inline constexpr uint64_t maxSafeTensorsHeaderBytes = 100000000;
@@ -78,4 +78,4 @@ struct SafeTensorsWriteOptions {
 Status writeSafeTensors(const std::string &path, const std::vector<NamedTensor> &tensors,
                         const SafeTensorsWriteOptions &options = {});
 
-} // namespace bpt::runtime
+} // namespace bpt

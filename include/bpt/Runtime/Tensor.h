@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Sizes of the dimensions, outermost first. In descriptions of arguments -1 is a dynamic dimension.
 using Shape = std::vector<int64_t>;
@@ -74,4 +74,4 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-} // namespace bpt::runtime
+} // namespace bpt

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-namespace bpt::runtime {
+namespace bpt {
 
 /// Largest number of threads accepted anywhere.
 inline constexpr int maxThreads = 1024;
@@ -41,11 +41,11 @@ private:
   int count;
 };
 
-} // namespace bpt::runtime
+} // namespace bpt
 
 /// What compiled code sees as its context: threads, and their scratch inside the arena.
 struct bpt_context {
-  bpt::runtime::ThreadPool *threads = nullptr;
+  bpt::ThreadPool *threads = nullptr;
   uint8_t *scratch = nullptr;  ///< of thread 0, aligned to 64
   int64_t scratchStride = 0;   ///< bytes per thread, a multiple of 64
   bool scratchRefused = false; ///< set when scratch for a nested loop could not be allocated: the run is void
