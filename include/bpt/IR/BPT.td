@@ -1,0 +1,10 @@
+// The single TableGen input of the dialect: includes only.
+include "bpt/IR/BPTDialect.td"
+include "bpt/IR/BPTEnums.td"
+include "bpt/IR/BPTAttrs.td"
+include "bpt/IR/AttentionOps.td"
+include "bpt/IR/FeedForwardOps.td"
+include "bpt/IR/NormOps.td"
+include "bpt/IR/VocabularyOps.td"
+include "bpt/IR/OptimizerOps.td"
+include "bpt/IR/StructureOps.td"

@@ -1,0 +1,16 @@
+// bpt-opt: mlir-opt with the bpt dialect, its passes and pipelines.
+#include "bpt/Pipelines/Register.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+
+int main(int argc, char **argv) {
+  mlir::DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  mlir::registerAllPasses();
+  bpt::registerDialect(registry);
+  bpt::registerPasses();
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "bpt optimizer driver\n", registry));
+}
