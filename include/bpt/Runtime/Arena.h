@@ -39,7 +39,4 @@ void resetPeakAllocatedBytes();
 /// Adds to (negative: takes from) the count; for the few allocations that are not an Arena.
 void countAllocation(int64_t bytes);
 
-/// "1.50 GiB", "640 B": for messages and tables.
-std::string formatBytes(int64_t bytes);
-
 } // namespace bpt

@@ -9,7 +9,7 @@ namespace bpt {
 
 /// `text` in single quotes for messages: control and non-ASCII bytes as \xNN, cut after 200 bytes. Names from untrusted
 /// files go through this, so that they cannot send escape sequences to a terminal.
-std::string quoted(std::string_view text);
+std::string inQuotes(std::string_view text);
 
 /// exit 5: "<path>: cannot <action>: <reason of the errno `error`>" and a remedy where there is one.
 Error fileError(const std::string &path, const std::string &action, int error);

@@ -69,6 +69,7 @@ public:
   Expected<Entry> entry(const std::string &name) const;
 
 private:
+  friend class Entry;
   struct Impl;
   std::shared_ptr<const Impl> impl;
 };

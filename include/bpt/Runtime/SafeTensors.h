@@ -72,7 +72,8 @@ struct SafeTensorsWriteOptions {
 };
 
 /// Writes `tensors` to `path` (created or truncated). The bytes depend on names, types, shapes, elements and metadata
-/// only: tensors are ordered by descending element width, then by name; the header is padded to a multiple of 8.
+/// only, and are those of the reference implementation: tensors are ordered by type (I64 F64 F32 I32 BF16 F16), then by
+/// name; the header is padded to a multiple of 8.
 /// Errors: duplicate or reserved name, header too large (exit 1); any failing system call (exit 5; a regular file that
 /// is not complete is removed).
 Status writeSafeTensors(const std::string &path, const std::vector<NamedTensor> &tensors,

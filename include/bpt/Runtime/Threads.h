@@ -2,6 +2,7 @@
 #pragma once
 #include "bpt/Runtime/Error.h"
 #include "bpt/Runtime/RuntimeABI.h"
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,10 +31,18 @@ public:
 
   int threads() const { return count; }
 
-  /// Calls body(item, worker) once for each item in [0, n); worker in [0, threads()) is held by one thread at a time.
-  /// Items are started in order. Returns when all are done. A call from inside a body of the same pool runs serially
-  /// with worker -1.
+  using Body = void (*)(void *closure, int64_t item, int worker);
+
+  /// Calls body(closure, item, worker) once for each item in [0, n); worker in [0, threads()) is held by one thread at a
+  /// time. Items are started in order. Returns when all are done. A call from inside a body of the same pool runs
+  /// serially with worker -1. Only one thread at a time may start a loop from outside.
+  void run(int64_t n, Body body, void *closure);
+
+  /// The same with a function object.
   void parallelFor(int64_t n, const std::function<void(int64_t item, int worker)> &body);
+
+  /// True on a thread that is running a body of this pool.
+  bool insideBody() const;
 
 private:
   struct Impl;
@@ -46,7 +55,7 @@ private:
 /// What compiled code sees as its context: threads, and their scratch inside the arena.
 struct bpt_context {
   bpt::ThreadPool *threads = nullptr;
-  uint8_t *scratch = nullptr;  ///< of thread 0, aligned to 64
-  int64_t scratchStride = 0;   ///< bytes per thread, a multiple of 64
-  bool scratchRefused = false; ///< set when scratch for a nested loop could not be allocated: the run is void
+  uint8_t *scratch = nullptr; ///< of thread 0, aligned to 64
+  int64_t scratchStride = 0;  ///< bytes per thread, a multiple of 64
+  std::atomic<bool> scratchRefused{false}; ///< set when scratch for a nested loop could not be allocated: the run is void
 };

@@ -1,0 +1,221 @@
+// Programs and entries: checks, the plan, the arena, and the call.
+#include "bpt/Runtime/Program.h"
+#include "bpt/Runtime/Arguments.h"
+#include "bpt/Runtime/File.h"
+#include "bpt/Runtime/Sizes.h"
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace bpt {
+
+struct Program::Impl {
+  Manifest manifest;
+  std::vector<bpt_entry> code; // of manifest.entries
+  std::shared_ptr<void> keepAlive;
+};
+
+struct Entry::Impl {
+  std::shared_ptr<const Program::Impl> program;
+  const EntryInfo *info = nullptr;
+  bpt_entry code = nullptr;
+
+  // Set by prepare().
+  bool prepared = false;
+  std::vector<Shape> shapes;
+  std::vector<int64_t> dims;
+  std::vector<Shape> results;
+  int64_t flops = 0;
+  Plan plan;
+  std::shared_ptr<Arena> arena;
+  std::unique_ptr<ThreadPool> threads;
+
+  Status takeShapes(const std::vector<Shape> &given);
+  Status evaluateResults();
+  Status takeArena(const PrepareOptions &options);
+  Status checkArguments(const std::vector<Tensor> &arguments) const;
+  std::vector<Tensor> viewResults(const std::vector<Tensor> &arguments) const;
+};
+
+Expected<Program> Program::create(Manifest manifest, const SymbolResolver &resolve, std::shared_ptr<void> keepAlive) {
+  if (Status status = checkCpuFeatures(manifest.cpuFeatures); !status)
+    return status.takeError();
+  auto impl = std::make_shared<Impl>();
+  for (const EntryInfo &entry : manifest.entries) {
+    void *address = resolve(entry.symbol);
+    if (!address)
+      return badInput(fmt::format("the code of entry {} is missing: no symbol {}", inQuotes(entry.name),
+                                  inQuotes(entry.symbol)));
+    impl->code.push_back(reinterpret_cast<bpt_entry>(address));
+  }
+  impl->manifest = std::move(manifest);
+  impl->keepAlive = std::move(keepAlive);
+  Program program;
+  program.impl = std::move(impl);
+  return program;
+}
+
+const Manifest &Program::manifest() const { return impl->manifest; }
+
+Expected<Entry> Program::entry(const std::string &name) const {
+  Expected<const EntryInfo *> info = impl->manifest.find(name);
+  if (!info)
+    return info.takeError();
+  Entry entry;
+  entry.impl = std::make_shared<Entry::Impl>();
+  entry.impl->program = impl;
+  entry.impl->info = *info;
+  entry.impl->code = impl->code[static_cast<size_t>(*info - impl->manifest.entries.data())];
+  return entry;
+}
+
+Status Entry::Impl::takeShapes(const std::vector<Shape> &given) {
+  if (given.size() != info->arguments.size())
+    return badInput(fmt::format("expected {} arguments, but got {}", info->arguments.size(), given.size()));
+  shapes = given;
+  dims.clear();
+  for (size_t i = 0; i < given.size(); ++i) {
+    const ArgumentInfo &argument = info->arguments[i];
+    if (Status status = checkArgument(argument, argument.type, given[i]); !status)
+      return status;
+    if (Expected<int64_t> count = countElements(given[i], argument.type); !count)
+      return count.error().in("argument " + inQuotes(argument.name));
+    for (size_t d = 0; d < given[i].size(); ++d)
+      if (argument.shape[d] < 0)
+        dims.push_back(given[i][d]);
+  }
+  return {};
+}
+
+/// Shapes of the results; those in slots must lie within them, whatever the manifest says.
+Status Entry::Impl::evaluateResults() {
+  results.clear();
+  FormulaInputs inputs = {dims, static_cast<int>(plan.threads)};
+  for (const ResultInfo &result : info->results) {
+    auto wrong = [&](const Error &error) { return error.in("result " + inQuotes(result.name)); };
+    Shape shape;
+    for (const Formula &formula : result.shape) {
+      Expected<int64_t> size = formula.evaluate(inputs);
+      if (!size)
+        return wrong(size.error());
+      shape.push_back(*size);
+    }
+    Expected<int64_t> count = countElements(shape, result.type);
+    if (!count)
+      return wrong(count.error());
+    if (result.slot) {
+      int64_t bytes = *count * bytesPerElement(result.type);
+      const PlannedSlot &slot = plan.slots[static_cast<size_t>(*result.slot)];
+      if (bytes > slot.bytes)
+        return wrong(badInput(fmt::format("{} does not fit into its slot of {} bytes", describeType(result.type, shape),
+                                          slot.bytes)));
+    } else if (shape != shapes[static_cast<size_t>(*result.argument)]) {
+      return wrong(badInput(fmt::format(
+          "is {}, but the argument updated in place is {}", describeType(result.type, shape),
+          describeType(result.type, shapes[static_cast<size_t>(*result.argument)]))));
+    }
+    results.push_back(std::move(shape));
+  }
+  Expected<int64_t> operations = info->flops.evaluate(inputs);
+  if (!operations)
+    return operations.error().in("flops");
+  flops = *operations;
+  return {};
+}
+
+Status Entry::Impl::takeArena(const PrepareOptions &options) {
+  if (options.memoryLimit > 0 && plan.arenaBytes > options.memoryLimit)
+    return outOfMemory(fmt::format("the plan of {} needs {} ({} bytes), but the limit is {} ({} bytes); use smaller "
+                                   "blocks or batches, keep fewer activations, or raise --memory\n{}",
+                                   inQuotes(info->name), formatBytes(plan.arenaBytes), plan.arenaBytes,
+                                   formatBytes(options.memoryLimit), options.memoryLimit, formatPlan(plan)));
+  if (options.arena)
+    arena = options.arena;
+  else if (!arena)
+    arena = std::make_shared<Arena>();
+  if (!arena->data() || arena->bytes() < plan.arenaBytes) {
+    *arena = Arena(); // never hold both
+    Expected<Arena> larger = Arena::allocate(plan.arenaBytes, "the arena of " + inQuotes(info->name));
+    if (!larger)
+      return larger.takeError();
+    *arena = larger.take();
+  }
+  return {};
+}
+
+const EntryInfo &Entry::info() const { return *impl->info; }
+const Plan &Entry::plan() const { return impl->plan; }
+const std::vector<Shape> &Entry::resultShapes() const { return impl->results; }
+int64_t Entry::flops() const { return impl->flops; }
+
+Status Entry::prepare(const std::vector<Shape> &shapes, const PrepareOptions &options) {
+  impl->prepared = false;
+  if (Status status = impl->takeShapes(shapes); !status)
+    return status;
+  int count = std::clamp(options.threads, 1, maxThreads);
+  Expected<Plan> plan = planEntry(impl->program->manifest, *impl->info, impl->dims, count);
+  if (!plan)
+    return plan.takeError();
+  impl->plan = plan.take();
+  if (Status status = impl->evaluateResults(); !status)
+    return status.error().in(fmt::format("entry {}", inQuotes(impl->info->name)));
+  if (Status status = impl->takeArena(options); !status)
+    return status;
+  if (!impl->threads || impl->threads->threads() != count)
+    impl->threads = std::make_unique<ThreadPool>(count);
+  impl->prepared = true;
+  return {};
+}
+
+Status Entry::Impl::checkArguments(const std::vector<Tensor> &arguments) const {
+  if (!prepared)
+    return badInput(fmt::format("entry {} was not prepared", inQuotes(info->name)));
+  if (arguments.size() != shapes.size())
+    return badInput(fmt::format("expected {} arguments, but got {}", shapes.size(), arguments.size()));
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const ArgumentInfo &argument = info->arguments[i];
+    if (arguments[i].type() != argument.type || arguments[i].shape() != shapes[i])
+      return badInput(fmt::format("argument {}: expected {} as prepared, but got {}", inQuotes(argument.name),
+                                  describeType(argument.type, shapes[i]),
+                                  describeType(arguments[i].type(), arguments[i].shape())));
+    if (!arguments[i].data() && arguments[i].elements() > 0)
+      return badInput(fmt::format("argument {} has no data", inQuotes(argument.name)));
+    if (Status status = checkIntegerRange(argument, arguments[i]); !status)
+      return status;
+  }
+  return {};
+}
+
+std::vector<Tensor> Entry::Impl::viewResults(const std::vector<Tensor> &arguments) const {
+  std::vector<Tensor> views;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const ResultInfo &result = info->results[i];
+    if (result.argument)
+      views.push_back(arguments[static_cast<size_t>(*result.argument)]);
+    else
+      views.push_back(Tensor::view(result.type, results[i],
+                                   arena->data() + plan.offsets[static_cast<size_t>(*result.slot)]));
+  }
+  return views;
+}
+
+Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
+  if (Status status = impl->checkArguments(arguments); !status)
+    return status.takeError();
+  // An arena that is shared may have been replaced by another entry's larger one; a smaller one it never is.
+  bpt_context context;
+  context.threads = impl->threads.get();
+  context.scratch = impl->arena->data() + impl->plan.scratchOffset;
+  context.scratchStride = impl->plan.scratchStride;
+  std::vector<void *> pointers;
+  for (const Tensor &argument : arguments)
+    pointers.push_back(argument.data());
+  int32_t status = impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), impl->plan.offsets.data());
+  if (context.scratchRefused)
+    return outOfMemory(fmt::format("entry {}: scratch of {} for a nested loop was refused", inQuotes(impl->info->name),
+                                   formatBytes(context.scratchStride)));
+  if (status != 0)
+    return badInput(fmt::format("entry {} returned status {}", inQuotes(impl->info->name), status));
+  return impl->viewResults(arguments);
+}
+
+} // namespace bpt
