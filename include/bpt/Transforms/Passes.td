@@ -40,12 +40,21 @@ def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   let summary = "chooses tile sizes and creates the workspaces of every op";
   let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
 }
+def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {
+  let summary = "says which arguments an entry may write";
+  let description = [{
+    Public functions are entries. An argument that a result updates in place (`bpt.inplace = <argument>`) becomes writable
+    for bufferization, every other one read-only: the caller's data never changes behind its back.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
+}
 def PlanMemoryPass : Pass<"bpt-plan-memory", "::mlir::ModuleOp"> {
   let summary = "gives every buffer a place in one arena";
   let options = [
     Option<"budget", "budget", "int64_t", "0", "bytes the arena may have; 0: any">,
     Option<"threads", "threads", "int64_t", "1", "threads the printed plan is evaluated for">,
     Option<"print", "print", "bool", "false", "print who is alive at the peak">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect"];
 }
 def VerifyStagePass : Pass<"bpt-verify-stage", "::mlir::ModuleOp"> {
   let summary = "names every op that may not be there any more at a stage";

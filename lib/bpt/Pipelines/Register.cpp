@@ -2,11 +2,28 @@
 #include "bpt/Pipelines/Register.h"
 #include "bpt/Conversion/Passes.h"
 #include "bpt/IR/BPT.h"
+#include "bpt/Interfaces/Register.h"
+#include "bpt/Pipelines/Pipelines.h"
 #include "bpt/Transforms/Passes.h"
 
-using namespace mlir;
+namespace bpt {
+namespace {
+#define GEN_PASS_REGISTRATION
+#include "bpt/Transforms/Passes.h.inc"
+#define GEN_PASS_REGISTRATION
+#include "bpt/Conversion/Passes.h.inc"
+} // namespace
 
-void bpt::registerDialect(DialectRegistry &registry) { registry.insert<BPTDialect>(); }
-
-void bpt::registerPasses() {
+void registerDialect(mlir::DialectRegistry &registry) {
+  registry.insert<BPTDialect>();
+  registerBufferizationModels(registry);
 }
+
+void registerPasses() {
+  registerMarkEntriesPass();
+  registerPlanMemoryPass();
+  registerOutlineParallelPass();
+  registerCreateEntriesPass();
+}
+
+} // namespace bpt

@@ -1,0 +1,52 @@
+// Tile sizes of the CPU kernels, the scratch each thread needs and the workspaces the threads share: known before kernels
+// exist, so that the plan can hold them. Everything here is a function of shapes, attributes and target; threads never enter.
+#pragma once
+
+#include "bpt/Analysis/TargetInfo.h"
+#include "bpt/Interfaces/SizeFormula.h"
+#include "mlir/IR/Operation.h"
+
+namespace bpt {
+/// The register tile and cache blocks of a matrix product (performance.md, B2 and E3).
+struct GemmTiles {
+  /// Rows and vectors of the register tile: rows * vectors accumulators, `vectors` operands and one broadcast fit the registers.
+  int64_t rows, vectors;
+  /// Lanes of a vector of accumulators; columns of a packed panel = vectors * lanes.
+  int64_t lanes;
+  /// Largest block of C a work item owns (blockRows a multiple of `rows`, blockColumns of the panel), and the depth between
+  /// two additions into C. The depth is the same for every target: it fixes the order of sums.
+  int64_t blockRows, blockColumns, blockDepth;
+
+  int64_t getPanel() const { return vectors * lanes; }
+  /// `accumulator` is f32 or f64.
+  static GemmTiles get(mlir::Type accumulator, const TargetInfo &target);
+  /// Scratch of one work item with `accumulators` blocks of C: these, one packed block of A and one panel of B.
+  int64_t getScratchBytes(mlir::Type accumulator, int64_t accumulators = 1) const;
+};
+
+/// An integer of the op's `schedule` attribute, or nothing.
+std::optional<int64_t> getScheduleEntry(mlir::Operation *op, llvm::StringRef name);
+
+/// Scratch bytes of each thread that the kernel of `op` needs at most; 0 for ops that have no kernel. Ops on tensors and
+/// memrefs give the same number.
+int64_t getThreadScratchBytes(mlir::Operation *op, const TargetInfo &target);
+
+/// Bytes of the workspace all threads of the kernel of `op` share, as a formula over the dynamic dims of the operands of
+/// `op` (d0, d1, .. count the dynamic dims of shaped operands in order, a workspace operand not counted); 0 when the op
+/// needs none.
+SizeFormula getWorkspaceBytes(mlir::Operation *op, const TargetInfo &target);
+
+/// The dim `dim` of `operand` of `op` in the numbering of `getWorkspaceBytes`.
+SizeFormula getOperandDim(mlir::Operation *op, mlir::Value operand, int64_t dim);
+/// The product of the leading dims (all but the last `inner`) of `operand`.
+SizeFormula getOperandRows(mlir::Operation *op, mlir::Value operand, int64_t inner = 1);
+
+/// Rows of the hidden that exist at a time in bpt.feed_forward and its gradient (`hidden` columns of `bytes` bytes each).
+int64_t getFeedForwardRows(mlir::Operation *op, const TargetInfo &target);
+
+/// Rows and columns of the block of logits that exists at a time in bpt.linear_cross_entropy_grad.
+struct LogitsBlock {
+  int64_t rows, columns;
+};
+LogitsBlock getLogitsBlock(mlir::Operation *op, const TargetInfo &target);
+} // namespace bpt

@@ -1,0 +1,38 @@
+// The lowering pipelines. Each is a straight-line function with typed options; bpt-opt, bpt-compile, bpt-run, the plugin and
+// embedders all use the same function.
+#pragma once
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace bpt {
+
+struct LowerOptions : mlir::PassPipelineOptions<LowerOptions> {
+  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native | x86-64-v4 | x86-64-v3 | x86-64"), llvm::cl::init("native")};
+  Option<int64_t> budget{*this, "budget", llvm::cl::desc("bytes the arena may have; 0: any"), llvm::cl::init(0)};
+  Option<int64_t> threads{*this, "threads", llvm::cl::desc("threads the plan is held against the budget for"),
+                          llvm::cl::init(1)};
+  Option<bool> printPlan{*this, "print-plan", llvm::cl::desc("print who is alive at the peak"), llvm::cl::init(false)};
+};
+
+/// graph, blocks or step -> buffers: unblocked definitions in linalg on one arena. The oracle for everything else.
+void addReferenceBuffers(mlir::OpPassManager &manager, const LowerOptions &options);
+/// buffers -> kernels for the reference: plain loops.
+void addReferenceKernels(mlir::OpPassManager &manager, const LowerOptions &options);
+
+/// graph, blocks or step -> tiles: structure becomes loops, tile sizes are chosen, workspaces exist.
+void addTiles(mlir::OpPassManager &manager, const LowerOptions &options);
+/// tiles -> buffers: one arena, no allocation left.
+void addBuffers(mlir::OpPassManager &manager, const LowerOptions &options);
+/// buffers -> kernels: vector code and calls of the runtime.
+void addCPUKernels(mlir::OpPassManager &manager, const LowerOptions &options);
+
+/// kernels -> llvm: the LLVM dialect, one C function per entry.
+void addLLVM(mlir::OpPassManager &manager, const LowerOptions &options);
+
+/// `bpt-lower-to-reference`: the whole way to the LLVM dialect by definitions.
+void buildReferencePipeline(mlir::OpPassManager &manager, const LowerOptions &options);
+/// `bpt-lower-to-cpu`: the whole way to the LLVM dialect by CPU kernels.
+void buildCPUPipeline(mlir::OpPassManager &manager, const LowerOptions &options);
+
+} // namespace bpt

@@ -1,0 +1,70 @@
+// buffers -> kernels -> llvm, and the whole pipelines.
+#include "bpt/Conversion/Passes.h"
+#include "bpt/Pipelines/Pipelines.h"
+#include "bpt/Transforms/Passes.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+void addReferenceKernels(OpPassManager &manager, const LowerOptions &options) {
+  manager.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  manager.addPass(createCanonicalizerPass());
+}
+
+void addCPUKernels(OpPassManager &manager, const LowerOptions &options) {
+  ConvertBPTToVectorPassOptions kernels;
+  kernels.cpu = options.cpu;
+  manager.addPass(createConvertBPTToVectorPass(kernels));
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+}
+
+void addLLVM(OpPassManager &manager, const LowerOptions &options) {
+  // kernels: func, scf, memref, vector, arith, math, affine
+  manager.addPass(createOutlineParallelPass());
+  manager.addPass(createCreateEntriesPass());
+  manager.addPass(memref::createExpandStridedMetadataPass());
+  manager.addPass(createLowerAffinePass());
+  manager.addPass(createConvertVectorToSCFPass());
+  manager.addPass(createSCFToControlFlowPass());
+  // Narrow floats are widened and rounded by integer arithmetic: the packaged LLVM would call __truncsfbf2 of a newer libgcc.
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeBf16 = true;
+  manager.addPass(arith::createArithExpandOpsPass(expand));
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  manager.addPass(createConvertVectorToLLVMPass());
+  manager.addNestedPass<func::FuncOp>(createConvertMathToLLVMPass());
+  manager.addPass(createConvertMathToLLVMPass());
+  manager.addPass(createConvertMathToLibmPass());
+  manager.addPass(createArithToLLVMConversionPass());
+  manager.addPass(createConvertIndexToLLVMPass());
+  manager.addPass(createFinalizeMemRefToLLVMConversionPass());
+  manager.addPass(createConvertFuncToLLVMPass());
+  manager.addPass(createConvertControlFlowToLLVMPass());
+  manager.addPass(createReconcileUnrealizedCastsPass());
+  // llvm
+}
+
+void buildReferencePipeline(OpPassManager &manager, const LowerOptions &options) {
+  addReferenceBuffers(manager, options);
+  addReferenceKernels(manager, options);
+  addLLVM(manager, options);
+}
+
+void buildCPUPipeline(OpPassManager &manager, const LowerOptions &options) {
+  addTiles(manager, options);
+  addBuffers(manager, options);
+  addCPUKernels(manager, options);
+  addLLVM(manager, options);
+}
+
+} // namespace bpt
