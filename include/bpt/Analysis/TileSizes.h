@@ -20,8 +20,9 @@ struct GemmTiles {
   int64_t getPanel() const { return vectors * lanes; }
   /// `accumulator` is f32 or f64.
   static GemmTiles get(mlir::Type accumulator, const TargetInfo &target);
-  /// Scratch of one work item with `accumulators` blocks of C: these, one packed block of A and one panel of B.
-  int64_t getScratchBytes(mlir::Type accumulator, int64_t accumulators = 1) const;
+  /// Scratch of one work item: the block of C (several products share it: each has fewer columns), one packed block of A and
+  /// one panel of B.
+  int64_t getScratchBytes(mlir::Type accumulator) const;
 };
 
 /// An integer of the op's `schedule` attribute, or nothing.
