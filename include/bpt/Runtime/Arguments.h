@@ -23,6 +23,9 @@ struct ArgumentSources {
   uint64_t seed = 0;                       ///< of the arguments that are not in `inputs`
 };
 
+/// The shapes collectArguments would give; reads and makes no elements. Same errors.
+Expected<std::vector<Shape>> argumentShapes(const EntryInfo &entry, const ArgumentSources &sources);
+
 /// The arguments of `entry` in order. Those not in `inputs` are random: floats N(0,1), integers in [0, range), or [0, 97)
 /// without a range; the value of an element depends on seed, argument position and element index only.
 /// Errors (exit 1): an input that is no argument (with the nearest name), a type or shape that does not fit (both

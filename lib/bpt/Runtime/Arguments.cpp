@@ -65,6 +65,16 @@ Expected<Shape> shapeWithoutInput(const ArgumentInfo &argument, const ArgumentSo
   return shape;
 }
 
+/// The shape of an argument that is in the inputs.
+Expected<Shape> inputShape(const ArgumentInfo &argument, const SafeTensorsInfo &info) {
+  if (!info.type)
+    return badInput(fmt::format("argument {}: expected {}, but got dtype {}", inQuotes(argument.name),
+                                describeType(argument.type, argument.shape), info.dtype));
+  if (Status status = checkArgument(argument, *info.type, info.shape); !status)
+    return status.takeError();
+  return info.shape;
+}
+
 Expected<Tensor> randomArgument(const ArgumentInfo &argument, const Shape &shape, uint64_t seed, size_t position) {
   Expected<Tensor> tensor = Tensor::allocate(argument.type, shape);
   if (!tensor)
@@ -109,7 +119,7 @@ Status checkIntegerRange(const ArgumentInfo &argument, const Tensor &tensor) {
   return {};
 }
 
-Expected<std::vector<Tensor>> collectArguments(const EntryInfo &entry, const ArgumentSources &sources) {
+Expected<std::vector<Shape>> argumentShapes(const EntryInfo &entry, const ArgumentSources &sources) {
   std::vector<std::string> names = argumentNames(entry);
   auto known = [&](const std::string &name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   if (sources.inputs)
@@ -120,25 +130,27 @@ Expected<std::vector<Tensor>> collectArguments(const EntryInfo &entry, const Arg
     if (!known(name))
       return unknownArgument(entry, name).in("--shape");
 
+  std::vector<Shape> shapes;
+  for (const ArgumentInfo &argument : entry.arguments) {
+    const SafeTensorsInfo *info = sources.inputs ? sources.inputs->find(argument.name) : nullptr;
+    Expected<Shape> shape = info ? inputShape(argument, *info) : shapeWithoutInput(argument, sources);
+    if (!shape)
+      return info ? shape.error().in(sources.inputs->path()) : shape.takeError();
+    shapes.push_back(shape.take());
+  }
+  return shapes;
+}
+
+Expected<std::vector<Tensor>> collectArguments(const EntryInfo &entry, const ArgumentSources &sources) {
+  Expected<std::vector<Shape>> shapes = argumentShapes(entry, sources);
+  if (!shapes)
+    return shapes.takeError();
   std::vector<Tensor> arguments;
   for (size_t i = 0; i < entry.arguments.size(); ++i) {
     const ArgumentInfo &argument = entry.arguments[i];
-    const SafeTensorsInfo *info = sources.inputs ? sources.inputs->find(argument.name) : nullptr;
-    if (info) {
-      // A dtype the runtime cannot hold is reported by read(), with the list of those it can.
-      if (info->type)
-        if (Status status = checkArgument(argument, *info->type, info->shape); !status)
-          return status.error().in(sources.inputs->path());
-      Expected<Tensor> tensor = sources.inputs->read(argument.name);
-      if (!tensor)
-        return tensor.takeError();
-      arguments.push_back(tensor.take());
-      continue;
-    }
-    Expected<Shape> shape = shapeWithoutInput(argument, sources);
-    if (!shape)
-      return shape.takeError();
-    Expected<Tensor> tensor = randomArgument(argument, *shape, sources.seed, i);
+    bool given = sources.inputs && sources.inputs->find(argument.name);
+    Expected<Tensor> tensor = given ? sources.inputs->read(argument.name)
+                                    : randomArgument(argument, (*shapes)[i], sources.seed, i);
     if (!tensor)
       return tensor.takeError();
     arguments.push_back(tensor.take());

@@ -104,6 +104,17 @@ std::vector<size_t> Plan::alivePeak() const {
   return alive;
 }
 
+Status checkMemoryLimit(const Plan &plan, const std::string &entry, int64_t limit) {
+  if (limit <= 0 || plan.arenaBytes <= limit)
+    return {};
+  std::string table = formatPlan(plan, 8);
+  table.pop_back(); // its last line end: errors have none
+  return outOfMemory(fmt::format("the plan of {} needs {} ({} bytes), but the limit is {} ({} bytes); use smaller blocks "
+                                 "or batches, keep fewer activations, or raise --memory\n{}",
+                                 inQuotes(entry), formatBytes(plan.arenaBytes), plan.arenaBytes, formatBytes(limit), limit,
+                                 table));
+}
+
 std::string formatPlan(const Plan &plan, size_t rows) {
   std::string text = fmt::format("arena {} ({} bytes), {} alive at the peak (time {}), {} thread{}\n",
                                  formatBytes(plan.arenaBytes), plan.arenaBytes, formatBytes(plan.lowerBound),

@@ -123,11 +123,8 @@ Status Entry::Impl::evaluateResults() {
 }
 
 Status Entry::Impl::takeArena(const PrepareOptions &options) {
-  if (options.memoryLimit > 0 && plan.arenaBytes > options.memoryLimit)
-    return outOfMemory(fmt::format("the plan of {} needs {} ({} bytes), but the limit is {} ({} bytes); use smaller "
-                                   "blocks or batches, keep fewer activations, or raise --memory\n{}",
-                                   inQuotes(info->name), formatBytes(plan.arenaBytes), plan.arenaBytes,
-                                   formatBytes(options.memoryLimit), options.memoryLimit, formatPlan(plan)));
+  if (Status status = checkMemoryLimit(plan, info->name, options.memoryLimit); !status)
+    return status;
   if (options.arena)
     arena = options.arena;
   else if (!arena)

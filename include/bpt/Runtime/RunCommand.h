@@ -1,0 +1,113 @@
+// Runs one entry of a program as bpt-exec and bpt-run do: arguments from a file or made up, results to a file, a benchmark,
+// the memory plan, and the comparison with a reference.
+#pragma once
+#include "bpt/Runtime/Program.h"
+#include "bpt/Runtime/SafeTensors.h"
+#include "bpt/Runtime/Tensor.h"
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace bpt {
+
+/// What the user asked for.
+struct RunRequest {
+  std::string entry;                   ///< empty: the only one
+  std::string inputs;                  ///< safetensors file; empty: every argument is random
+  std::string outputs;                 ///< safetensors file for the results; empty: none
+  std::map<std::string, Shape> shapes; ///< of dynamic arguments that are not in `inputs`
+  int threads = 0;                     ///< 0: OMP_NUM_THREADS, else the processors
+  uint64_t seed = 0;                   ///< of random arguments
+  int bench = 0;                       ///< timed runs; 0: no benchmark
+  int64_t memoryLimit = 0;             ///< bytes the arena may have; 0: no limit
+  bool plan = false;                   ///< only print the memory plan
+  bool json = false;                   ///< print JSON
+  const char *ompNumThreads = nullptr; ///< value of OMP_NUM_THREADS, or null
+};
+
+/// Adds the flags of RunRequest to `app`: --entry --inputs --outputs --shape --threads --seed --bench --memory --plan --json.
+void addRunOptions(CLI::App &app, RunRequest &request);
+
+/// Figures of a run; times are 0 without a benchmark.
+struct RunReport {
+  std::string entry;
+  std::string target;
+  int threads = 1;
+  int runs = 0;
+  double seconds = 0; ///< median of the timed runs
+  double fastest = 0;
+  double slowest = 0;
+  int64_t flops = 0;         ///< of one run
+  int64_t argumentBytes = 0; ///< what the caller holds
+  int64_t plannedPeakBytes = 0;
+  int64_t measuredPeakBytes = 0; ///< what the runtime really allocated
+  double gflops() const { return seconds > 0 ? static_cast<double>(flops) / seconds * 1e-9 : 0; }
+};
+
+/// One entry with its arguments, ready to run.
+class Run {
+public:
+  /// Loads or makes up the arguments and prepares the entry. `warnings` receives lines for the user.
+  static Expected<Run> start(const Program &program, const RunRequest &request, std::string &warnings);
+
+  const Entry &entry() const { return prepared; }
+  /// In the order of the signature. A run updates those that are results in place.
+  const std::vector<Tensor> &arguments() const { return tensors; }
+
+  /// Runs once. The results are valid until the next run.
+  Status execute();
+  const std::vector<NamedTensor> &results() const { return named; }
+
+  /// Runs `count` times and keeps the times. execute() first: it is the warm-up.
+  Status bench(int count);
+
+  const RunReport &report() const { return figures; }
+
+private:
+  Entry prepared;
+  std::vector<Tensor> tensors;
+  std::vector<NamedTensor> named;
+  RunReport figures;
+};
+
+/// Runs `entry` of `reference` on copies of `arguments`, converted to the types of its signature (f64 for a reference in
+/// f64). Results are owned. Call it before the run that is checked: that one may update its arguments in place.
+Expected<std::vector<NamedTensor>> runReference(const Program &reference, const std::string &entry,
+                                                const std::vector<Tensor> &arguments, int threads);
+
+/// How far a result is from its reference, in f64.
+struct Comparison {
+  std::string name;
+  double maxAbs = 0; ///< max |a - b|
+  double maxRel = 0; ///< max |a - b| / max |b|
+  double rms = 0;    ///< sqrt(mean (a - b)^2)
+};
+
+/// Compares results by position; equal infinities and two NaNs differ by 0, other non-finite pairs by infinity. Errors:
+/// the numbers or shapes differ (exit 1).
+Expected<std::vector<Comparison>> compareResults(const std::vector<NamedTensor> &results,
+                                                 const std::vector<NamedTensor> &reference);
+
+/// {"<result>":{"max_abs","max_rel","rms"}}. JSON has no infinity: it is written as 1.7976931348623157e308.
+std::string comparisonJson(const std::vector<Comparison> &comparisons);
+std::string formatComparison(const std::vector<Comparison> &comparisons);
+
+/// The benchmark as JSON: entry target threads seconds flops gflops argument_bytes planned_peak_bytes measured_peak_bytes.
+std::string benchJson(const RunReport &report);
+/// A run without benchmark as JSON: entry target threads, the bytes, and of each result type, shape, min, max, mean and the
+/// number of elements that are not finite.
+std::string runJson(const Run &run);
+/// Both for people.
+std::string formatRun(const Run &run);
+std::string formatBench(const RunReport &report);
+
+/// Everything bpt-exec does once it has a program. Prints on standard output (warnings and errors on standard error,
+/// after `tool`) and returns the exit code.
+int runCommand(const std::string &tool, const Program &program, const RunRequest &request);
+
+} // namespace bpt
