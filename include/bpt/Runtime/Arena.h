@@ -21,6 +21,9 @@ public:
   /// bytes this machine has, and a remedy.
   static Expected<Arena> allocate(int64_t bytes, const std::string &what);
 
+  /// A part of memory that somebody else owns and keeps alive, for what runs in an arena; not counted again.
+  static Arena borrow(uint8_t *block, int64_t bytes);
+
   uint8_t *data() const { return block; }
   int64_t bytes() const { return size; }
 
@@ -28,6 +31,7 @@ private:
   uint8_t *block = nullptr;
   int64_t size = 0;
   bool mapped = false;
+  bool borrowed = false;
 };
 
 /// Bytes held by arenas and run-time scratch of this process now, and the most there ever were.

@@ -47,17 +47,18 @@ uint8_t *mapAligned(int64_t bytes) {
 
 Arena::Arena(Arena &&other) noexcept
     : block(std::exchange(other.block, nullptr)), size(std::exchange(other.size, 0)),
-      mapped(std::exchange(other.mapped, false)) {}
+      mapped(std::exchange(other.mapped, false)), borrowed(std::exchange(other.borrowed, false)) {}
 
 Arena &Arena::operator=(Arena &&other) noexcept {
   std::swap(block, other.block);
   std::swap(size, other.size);
   std::swap(mapped, other.mapped);
+  std::swap(borrowed, other.borrowed);
   return *this;
 }
 
 Arena::~Arena() {
-  if (!block)
+  if (!block || borrowed)
     return;
   countAllocation(-size);
   if (mapped)
@@ -84,6 +85,14 @@ Expected<Arena> Arena::allocate(int64_t bytes, const std::string &what) {
                                    formatBytes(*rounded), *rounded, what, formatBytes(machine),
                                    formatBytes(allocatedBytes())));
   countAllocation(*rounded);
+  return arena;
+}
+
+Arena Arena::borrow(uint8_t *block, int64_t bytes) {
+  Arena arena;
+  arena.block = block;
+  arena.size = bytes;
+  arena.borrowed = true;
   return arena;
 }
 
