@@ -6,6 +6,45 @@ include "mlir/Pass/PassBase.td"
 
 def ConvertBPTToLinalgPass : Pass<"convert-bpt-to-linalg", "::mlir::ModuleOp"> {
   let summary = "the unblocked definition of every op: the oracle";
+  let description = [{
+    Replaces each compute op by the formula of its page, in plain linalg on tensors: attention with all its scores, the
+    feed-forward layer with its whole hidden, cross-entropy with all its logits. Blocked CPU and GPU code is compared with
+    what this gives, so it is written to be read next to the pages, not to be fast.
+
+    Inputs are extended to the accumulator type (f64 for f64, else f32), everything is computed in it, and results are
+    rounded once; only the activated hidden of a feed-forward layer is rounded in between, as its page says. Sums run in
+    ascending index order. Elementwise arith and math ops on tensors become linalg.generic, and linalg ops on bf16 or f16
+    compute in f32 and round once, as the rest of the graph is compared too.
+
+    Preconditions:
+    * compute ops are on tensors; one on memrefs is an error
+    * head counts, and the head dim of `bpt.rotary`, are static
+    * structure ops are left alone: `bpt-lower-structure` removes them before
+
+    ```mlir
+    %n = bpt.global_norm ins(%g : tensor<4x?xf32>) outs(%o : tensor<f32>) -> tensor<f32>
+    ```
+    becomes
+    ```mlir
+    %zero = arith.constant 0.000000e+00 : f32
+    %start = linalg.fill ins(%zero : f32) outs(%o : tensor<f32>) -> tensor<f32>
+    %sum = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> ()>],
+                           iterator_types = ["reduction", "reduction"]}
+      ins(%g : tensor<4x?xf32>) outs(%start : tensor<f32>) {
+    ^bb0(%x: f32, %s: f32):
+      %square = arith.mulf %x, %x : f32
+      %next = arith.addf %s, %square : f32
+      linalg.yield %next : f32
+    } -> tensor<f32>
+    %n = linalg.generic {indexing_maps = [affine_map<() -> ()>], iterator_types = []} outs(%sum : tensor<f32>) {
+    ^bb0(%s: f32):
+      %root = math.sqrt %s : f32
+      linalg.yield %root : f32
+    } -> tensor<f32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
   let summary = "CPU kernels for bpt ops, contractions and elementwise linalg on memrefs";

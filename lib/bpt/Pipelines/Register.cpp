@@ -22,6 +22,7 @@ void registerDialect(mlir::DialectRegistry &registry) {
 void registerPasses() {
   registerMarkEntriesPass();
   registerPlanMemoryPass();
+  registerConvertBPTToLinalgPass();
   registerOutlineParallelPass();
   registerCreateEntriesPass();
 }
