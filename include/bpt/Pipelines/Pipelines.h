@@ -15,8 +15,8 @@ struct LowerOptions : mlir::PassPipelineOptions<LowerOptions> {
   Option<bool> printPlan{*this, "print-plan", llvm::cl::desc("print who is alive at the peak"), llvm::cl::init(false)};
 };
 
-/// graph, blocks or step -> buffers: unblocked definitions in linalg on one arena. The oracle for everything else.
-void addReferenceBuffers(mlir::OpPassManager &manager, const LowerOptions &options);
+/// graph, blocks or step -> tiles for the reference: unblocked definitions in linalg. The oracle for everything else.
+void addReferenceTiles(mlir::OpPassManager &manager, const LowerOptions &options);
 /// buffers -> kernels for the reference: plain loops.
 void addReferenceKernels(mlir::OpPassManager &manager, const LowerOptions &options);
 

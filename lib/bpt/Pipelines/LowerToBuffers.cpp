@@ -36,7 +36,7 @@ static void addPlan(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createCanonicalizerPass());
 }
 
-void addReferenceBuffers(OpPassManager &manager, const LowerOptions &options) {
+void addReferenceTiles(OpPassManager &manager, const LowerOptions &options) {
   // graph, blocks, step: bpt, linalg, arith, math, tensor, func
   manager.addPass(createLowerStructurePass());
   manager.addPass(createConvertBPTToLinalgPass());
@@ -44,8 +44,6 @@ void addReferenceBuffers(OpPassManager &manager, const LowerOptions &options) {
   manager.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
-  addBufferization(manager);
-  addPlan(manager, options);
 }
 
 void addTiles(OpPassManager &manager, const LowerOptions &options) {

@@ -55,7 +55,8 @@ void addLLVM(OpPassManager &manager, const LowerOptions &options) {
 }
 
 void buildReferencePipeline(OpPassManager &manager, const LowerOptions &options) {
-  addReferenceBuffers(manager, options);
+  addReferenceTiles(manager, options);
+  addBuffers(manager, options);
   addReferenceKernels(manager, options);
   addLLVM(manager, options);
 }

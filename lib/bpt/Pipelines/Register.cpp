@@ -20,6 +20,7 @@ void registerDialect(mlir::DialectRegistry &registry) {
 }
 
 void registerPasses() {
+  registerBuildSamplerPass();
   registerMarkEntriesPass();
   registerPlanMemoryPass();
   registerConvertBPTToLinalgPass();

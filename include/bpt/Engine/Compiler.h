@@ -1,0 +1,73 @@
+// From MLIR text to a stage, to LLVM IR, to an object, or to a program in memory.
+#pragma once
+
+#include "bpt/Runtime/Program.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bpt {
+
+/// What the code is for.
+enum class Target { Reference, CPU };
+/// `reference` or `cpu`; exit 2 naming what is supported for anything else.
+Expected<Target> parseTarget(llvm::StringRef name);
+
+/// The stages of DESIGN 2, in order.
+enum class Stage { Graph, Blocks, Step, Tiles, Buffers, Kernels, LLVM };
+Expected<Stage> parseStage(llvm::StringRef name);
+llvm::StringRef getStageName(Stage stage);
+
+struct CompileOptions {
+  Target target = Target::CPU;
+  std::string cpu = "native";          ///< native | x86-64-v4 | x86-64-v3 | x86-64
+  std::vector<std::string> entries;    ///< functions to compile; empty: every public function
+  int64_t memory = 0;                  ///< bytes the arena may have; 0: any
+  int64_t threads = 1;                 ///< threads the budget is checked for
+  std::string dumpStagesTo;            ///< folder that gets <number>-<stage>.mlir; empty: none
+};
+
+/// Owns the context with every dialect bpt knows. Diagnostics go to stderr with the line they are about, and the first error
+/// of each call is the returned message.
+class Compiler {
+public:
+  Compiler();
+  ~Compiler();
+  mlir::MLIRContext &getContext() { return *context; }
+
+  /// Reads a module from a file, `-` is standard input. Errors: exit 5 when it cannot be read, exit 1 when it is not valid IR.
+  Expected<mlir::OwningOpRef<mlir::ModuleOp>> read(const std::string &path);
+  /// Runs a textual pass pipeline, `builtin.module(...)`.
+  Status runPipeline(mlir::ModuleOp module, llvm::StringRef pipeline);
+  /// Keeps `options.entries` as the public functions and drops what they do not use. Exit 1 with the nearest name for an
+  /// unknown entry.
+  Status selectEntries(mlir::ModuleOp module, const CompileOptions &options);
+  /// Lowers in place, up to `last`. Exit 4 when a plan is over the budget.
+  Status lower(mlir::ModuleOp module, const CompileOptions &options, Stage last = Stage::LLVM);
+  /// The description of a module lowered to *buffers* or further.
+  Expected<Manifest> getManifest(mlir::ModuleOp module, const CompileOptions &options);
+  /// Translates a module in the LLVM dialect and optimises it for `options.cpu`.
+  Expected<std::unique_ptr<llvm::Module>> translate(mlir::ModuleOp module, llvm::LLVMContext &llvmContext,
+                                                    const CompileOptions &options);
+  /// Machine code of an optimised module: the bytes of an object file.
+  Expected<std::string> emitObject(llvm::Module &module, const CompileOptions &options);
+  /// Lowers `module` (consumed) and loads it into this process.
+  Expected<Program> load(mlir::ModuleOp module, const CompileOptions &options);
+
+private:
+  Status runPasses(mlir::ModuleOp module, llvm::function_ref<void(mlir::OpPassManager &)> build);
+  std::unique_ptr<mlir::MLIRContext> context;
+};
+
+/// Adds the manifest as the data symbols `bpt_manifest` and `bpt_manifest_size`.
+void embedManifest(llvm::Module &module, const Manifest &manifest);
+/// Links an object into a shared library with the system's linker (ld.lld, ld or cc). Exit 1 when none is found, exit 5 when
+/// the file cannot be written.
+Status linkSharedObject(const std::string &object, const std::string &path);
+
+} // namespace bpt

@@ -1,0 +1,104 @@
+// What bpt-compile does: a module becomes text of a stage, LLVM IR, an object or a shared library.
+#include "bpt/Engine/CompileCommand.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+/// Writes beside `path` and renames, so that a file there is complete or absent.
+static Status writeFile(const std::string &path, llvm::StringRef bytes) {
+  if (path == "-") {
+    llvm::outs() << bytes;
+    llvm::outs().flush();
+    return {};
+  }
+  llvm::SmallString<128> temporary;
+  int descriptor;
+  if (std::error_code error = llvm::sys::fs::createUniqueFile(path + ".%%%%%%", descriptor, temporary))
+    return ioError(path + ": " + error.message());
+  {
+    llvm::raw_fd_ostream stream(descriptor, true);
+    stream << bytes;
+    stream.flush();
+    if (stream.has_error()) {
+      std::error_code error = stream.error();
+      stream.clear_error();
+      llvm::sys::fs::remove(temporary);
+      return ioError(path + ": " + error.message());
+    }
+  }
+  if (std::error_code error = llvm::sys::fs::rename(temporary, path)) {
+    llvm::sys::fs::remove(temporary);
+    return ioError(path + ": " + error.message());
+  }
+  return {};
+}
+
+static Status emitText(ModuleOp module, const std::string &path) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return writeFile(path, text + "\n");
+}
+
+static Status emitSharedObject(const std::string &object, const std::string &path) {
+  llvm::SmallString<128> temporary;
+  if (std::error_code error = llvm::sys::fs::createUniqueFile(path + ".%%%%%%.o", temporary))
+    return ioError(path + ": " + error.message());
+  std::string linked = (temporary + ".so").str();
+  Status status = writeFile(temporary.str().str(), object);
+  if (status)
+    status = linkSharedObject(temporary.str().str(), linked);
+  llvm::sys::fs::remove(temporary);
+  if (!status)
+    return status;
+  if (std::error_code error = llvm::sys::fs::rename(linked, path)) {
+    llvm::sys::fs::remove(linked);
+    return ioError(path + ": " + error.message());
+  }
+  return {};
+}
+
+Status runCompileCommand(const CompileCommand &command) {
+  static constexpr const char *kinds[] = {"mlir", "llvm", "obj", "so"};
+  if (!llvm::is_contained(kinds, command.emit))
+    return usageError("unknown --emit=" + command.emit + "; expected mlir, llvm, obj or so");
+  if (command.output == "-" && (command.emit == "obj" || command.emit == "so"))
+    return usageError("expected -o FILE with --emit=" + command.emit);
+  Expected<Stage> stage = parseStage(command.stopAfter);
+  if (!stage)
+    return stage.takeError();
+  Compiler compiler;
+  Expected<OwningOpRef<ModuleOp>> module = compiler.read(command.input);
+  if (!module)
+    return module.takeError();
+  if (Status status = compiler.selectEntries(**module, command.options); !status)
+    return status;
+  bool text = command.emit == "mlir";
+  if (Status status = compiler.lower(**module, command.options, text ? *stage : Stage::LLVM); !status)
+    return status;
+  if (text)
+    return emitText(**module, command.output);
+  Expected<Manifest> manifest = compiler.getManifest(**module, command.options);
+  if (!manifest)
+    return manifest.takeError();
+  llvm::LLVMContext context;
+  Expected<std::unique_ptr<llvm::Module>> code = compiler.translate(**module, context, command.options);
+  if (!code)
+    return code.takeError();
+  embedManifest(**code, *manifest);
+  if (command.emit == "llvm") {
+    std::string ir;
+    llvm::raw_string_ostream stream(ir);
+    (*code)->print(stream, nullptr);
+    return writeFile(command.output, ir);
+  }
+  Expected<std::string> object = compiler.emitObject(**code, command.options);
+  if (!object)
+    return object.takeError();
+  return command.emit == "obj" ? writeFile(command.output, *object) : emitSharedObject(*object, command.output);
+}
+
+} // namespace bpt

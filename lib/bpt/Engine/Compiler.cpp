@@ -1,0 +1,258 @@
+// From MLIR text to the LLVM dialect, stage by stage.
+#include "bpt/Engine/Compiler.h"
+#include "bpt/Analysis/TargetInfo.h"
+#include "bpt/Pipelines/Pipelines.h"
+#include "bpt/Pipelines/Register.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Support/FileUtilities.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+Expected<Target> parseTarget(llvm::StringRef name) {
+  if (name == "cpu")
+    return Target::CPU;
+  if (name == "reference")
+    return Target::Reference;
+  return usageError("unknown target '" + name.str() + "'; this build supports: cpu, reference");
+}
+
+static constexpr std::pair<const char *, Stage> stageNames[] = {
+    {"graph", Stage::Graph},     {"blocks", Stage::Blocks},   {"step", Stage::Step}, {"tiles", Stage::Tiles},
+    {"buffers", Stage::Buffers}, {"kernels", Stage::Kernels}, {"llvm", Stage::LLVM}};
+
+Expected<Stage> parseStage(llvm::StringRef name) {
+  for (auto [text, stage] : stageNames)
+    if (name == text)
+      return stage;
+  return usageError("unknown stage '" + name.str() + "'; expected graph, blocks, step, tiles, buffers, kernels or llvm");
+}
+
+llvm::StringRef getStageName(Stage stage) { return stageNames[static_cast<int>(stage)].first; }
+
+namespace {
+/// Prints diagnostics and remembers the first error.
+class DiagnosticScope {
+public:
+  explicit DiagnosticScope(MLIRContext &context)
+      : handler(&context, [this](Diagnostic &diagnostic) {
+          if (diagnostic.getSeverity() == DiagnosticSeverity::Remark)
+            return success();
+          std::string text;
+          llvm::raw_string_ostream stream(text);
+          diagnostic.getLocation().print(stream);
+          stream << ": "
+                 << (diagnostic.getSeverity() == DiagnosticSeverity::Error     ? "error: "
+                     : diagnostic.getSeverity() == DiagnosticSeverity::Warning ? "warning: "
+                                                                               : "note: ")
+                 << diagnostic;
+          for (Diagnostic &note : diagnostic.getNotes())
+            stream << "\n  note: " << note;
+          if (diagnostic.getSeverity() == DiagnosticSeverity::Error && first.empty())
+            first = text;
+          else
+            llvm::errs() << text << "\n";
+          return success();
+        }) {}
+  bpt::Error takeError(const std::string &fallback) {
+    std::string message = first.empty() ? fallback : first;
+    bool overBudget = llvm::StringRef(message).contains("expected an arena of at most");
+    return {overBudget ? ExitCode::Memory : ExitCode::BadInput, message};
+  }
+
+private:
+  std::string first;
+  ScopedDiagnosticHandler handler;
+};
+} // namespace
+
+Compiler::Compiler() {
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  registerDialect(registry);
+  static bool once = (registerPasses(), mlir::registerTransformsPasses(), true);
+  (void)once;
+  // Two cores do not pay for the context's thread pool, and its workers would outlive compilation.
+  context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+}
+
+Compiler::~Compiler() = default;
+
+Expected<OwningOpRef<ModuleOp>> Compiler::read(const std::string &path) {
+  std::string message;
+  std::unique_ptr<llvm::MemoryBuffer> buffer = openInputFile(path, &message);
+  if (!buffer)
+    return ioError(message);
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(buffer), llvm::SMLoc());
+  DiagnosticScope diagnostics(*context);
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context.get());
+  if (!module)
+    return diagnostics.takeError(path + ": not a valid module");
+  return module;
+}
+
+Status Compiler::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
+  PassManager manager(context.get(), ModuleOp::getOperationName());
+  DiagnosticScope diagnostics(*context);
+  build(manager);
+  if (failed(manager.run(module)))
+    return diagnostics.takeError("a pass failed without saying why");
+  return {};
+}
+
+Status Compiler::runPipeline(ModuleOp module, llvm::StringRef pipeline) {
+  PassManager manager(context.get(), ModuleOp::getOperationName());
+  std::string message;
+  llvm::raw_string_ostream stream(message);
+  pipeline.consume_front("builtin.module(");
+  pipeline.consume_back(")");
+  if (failed(parsePassPipeline(pipeline, manager, stream)))
+    return badInput("pass pipeline: " + message);
+  DiagnosticScope diagnostics(*context);
+  if (failed(manager.run(module)))
+    return diagnostics.takeError("a pass failed without saying why");
+  return {};
+}
+
+static std::string getNearest(llvm::StringRef name, llvm::ArrayRef<std::string> known) {
+  unsigned best = std::max<size_t>(3, name.size() / 2);
+  std::string nearest;
+  for (const std::string &candidate : known)
+    if (unsigned distance = name.edit_distance(candidate); distance < best)
+      best = distance, nearest = candidate;
+  return nearest;
+}
+
+Status Compiler::selectEntries(ModuleOp module, const CompileOptions &options) {
+  std::vector<std::string> known;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function.isPublic() && !function.isExternal())
+      known.push_back(function.getName().str());
+  if (known.empty())
+    return badInput("expected a module with a public function, but got none");
+  for (const std::string &name : options.entries)
+    if (!llvm::is_contained(known, name)) {
+      std::string nearest = getNearest(name, known);
+      return badInput("no function '" + name + "'" + (nearest.empty() ? "" : "; did you mean '" + nearest + "'?") +
+                      " functions: " + llvm::join(known, ", "));
+    }
+  if (options.entries.empty())
+    return {};
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function.isPublic() && !llvm::is_contained(options.entries, function.getName().str()))
+      function.setPrivate();
+  return runPasses(module, [](OpPassManager &manager) { manager.addPass(createSymbolDCEPass()); });
+}
+
+static Status dumpStage(ModuleOp module, const CompileOptions &options, Stage stage) {
+  if (options.dumpStagesTo.empty())
+    return {};
+  llvm::sys::fs::create_directories(options.dumpStagesTo);
+  std::string path = options.dumpStagesTo + "/" + std::to_string(static_cast<int>(stage)) + "-" + getStageName(stage).str() +
+                     ".mlir";
+  std::string message;
+  std::unique_ptr<llvm::ToolOutputFile> file = openOutputFile(path, &message);
+  if (!file)
+    return ioError(message);
+  OpPrintingFlags flags;
+  flags.elideLargeElementsAttrs(64);
+  module.print(file->os(), flags);
+  file->os().flush();
+  if (file->os().has_error()) {
+    std::error_code error = file->os().error();
+    file->os().clear_error();
+    return ioError(path + ": " + error.message());
+  }
+  file->keep();
+  return {};
+}
+
+/// The stage a module is at: *step* when it has a gradient, *blocks* when it has structure, else *graph*.
+static Stage getInputStage(ModuleOp module) {
+  Stage stage = Stage::Graph;
+  module.walk([&](Operation *op) {
+    llvm::StringRef name = op->getName().getStringRef();
+    if (name.ends_with("_grad") || name == "bpt.adamw")
+      stage = Stage::Step;
+    else if (stage == Stage::Graph && (name == "bpt.checkpoint" || name == "bpt.blockwise"))
+      stage = Stage::Blocks;
+  });
+  return stage;
+}
+
+Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage last) {
+  if (Status status = dumpStage(module, options, getInputStage(module)); !status)
+    return status;
+  if (last <= Stage::Step)
+    return {};
+  LowerOptions lowering;
+  lowering.cpu = options.cpu;
+  lowering.budget = options.memory;
+  lowering.threads = options.threads;
+  bool reference = options.target == Target::Reference;
+  using Builder = void (*)(OpPassManager &, const LowerOptions &);
+  const std::pair<Stage, Builder> steps[] = {
+      {Stage::Tiles, reference ? addReferenceTiles : addTiles},
+      {Stage::Buffers, addBuffers},
+      {Stage::Kernels, reference ? addReferenceKernels : addCPUKernels},
+      {Stage::LLVM, addLLVM}};
+  for (auto [stage, build] : steps) {
+    if (stage > last)
+      break;
+    if (Status status = runPasses(module, [&, build = build](OpPassManager &manager) { build(manager, lowering); }); !status)
+      return status;
+    if (Status status = dumpStage(module, options, stage); !status)
+      return status;
+  }
+  return {};
+}
+
+Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &options) {
+  Manifest manifest;
+  manifest.compiler = "0.1.0";
+  manifest.target = options.target == Target::Reference ? "reference" : "cpu";
+  std::optional<TargetInfo> target = TargetInfo::get(options.cpu);
+  if (!target)
+    return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
+  manifest.cpuName = target->cpu;
+  llvm::SmallVector<llvm::StringRef> features;
+  llvm::StringRef(target->features).split(features, ',', -1, false);
+  for (llvm::StringRef feature : features)
+    if (feature.starts_with("+"))
+      manifest.cpuFeatures.push_back(feature.str());
+  std::optional<bpt::Error> error;
+  module.walk([&](Operation *op) {
+    auto text = op->getAttrOfType<StringAttr>("bpt.plan");
+    if (!text || error)
+      return;
+    Expected<Manifest> one = parseManifest(text.getValue().str());
+    if (!one) {
+      error = one.takeError();
+      return;
+    }
+    manifest.threadScratch = std::max(manifest.threadScratch, one->threadScratch);
+    for (EntryInfo &entry : one->entries)
+      manifest.entries.push_back(std::move(entry));
+  });
+  if (error)
+    return *error;
+  return manifest;
+}
+
+} // namespace bpt

@@ -1,0 +1,74 @@
+// What bpt-run does: compile, run, compare.
+#include "bpt/Engine/Session.h"
+#include "bpt/Runtime/CommandLine.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+/// Runs the entry and the reference in f64 on the same arguments and prints how far apart they are.
+static Status check(const std::string &tool, const Program &program, const Program &reference, const RunRequest &request) {
+  std::string warnings;
+  Expected<Run> run = Run::start(program, request, warnings);
+  if (!warnings.empty())
+    llvm::errs() << tool << ": " << warnings;
+  if (!run)
+    return run.takeError();
+  // The reference first: the run may update its arguments in place.
+  Expected<std::vector<NamedTensor>> exact =
+      runReference(reference, run->entry().info().name, run->arguments(), run->report().threads);
+  if (!exact)
+    return exact.takeError();
+  if (Status status = run->execute(); !status)
+    return status;
+  Expected<std::vector<Comparison>> comparison = compareResults(run->results(), *exact);
+  if (!comparison)
+    return comparison.takeError();
+  llvm::outs() << (request.json ? comparisonJson(*comparison) + "\n" : formatComparison(*comparison));
+  if (!request.outputs.empty())
+    return writeSafeTensors(request.outputs, run->results());
+  return {};
+}
+
+static Status run(const std::string &tool, const SessionRequest &request, int &code) {
+  Compiler compiler;
+  Expected<OwningOpRef<ModuleOp>> module = compiler.read(request.input);
+  if (!module)
+    return module.takeError();
+  CompileOptions options = request.options;
+  if (!request.run.entry.empty())
+    options.entries = {request.run.entry};
+  options.memory = request.run.memoryLimit;
+  options.threads = std::max(1, request.run.threads);
+  if (Status status = compiler.selectEntries(**module, options); !status)
+    return status;
+  OwningOpRef<ModuleOp> twin;
+  if (request.check) {
+    twin = (*module)->clone();
+    promoteToF64(*twin);
+  }
+  Expected<Program> program = compiler.load(**module, options);
+  if (!program)
+    return program.takeError();
+  if (!request.check) {
+    code = runCommand(tool, *program, request.run);
+    return {};
+  }
+  CompileOptions exact = options;
+  exact.target = Target::Reference;
+  exact.memory = 0;
+  exact.dumpStagesTo.clear();
+  Expected<Program> reference = compiler.load(*twin, exact);
+  if (!reference)
+    return reference.takeError();
+  return check(tool, *program, *reference, request.run);
+}
+
+int runSession(const std::string &tool, const SessionRequest &request) {
+  int code = 0;
+  if (Status status = run(tool, request, code); !status)
+    return reportError(tool, status.error());
+  return code;
+}
+
+} // namespace bpt

@@ -1,0 +1,28 @@
+// bpt-run: compiles one function of a module in memory and runs it.
+#include "bpt/Engine/Session.h"
+#include "bpt/Runtime/CommandLine.h"
+#include "bpt/Runtime/File.h"
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+int main(int argc, char **argv) {
+  bpt::ignoreWriteSignals();
+  CLI::App app("Compiles one function of a module in memory and runs it, on inputs from a file or made up.", "bpt-run");
+  bpt::SessionRequest session;
+  std::string target = "cpu";
+  app.add_option("FILE.mlir", session.input, "module to run; - is standard input")->required();
+  app.add_option("--target", target, "cpu | reference")->capture_default_str();
+  app.add_option("--cpu", session.options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
+  app.add_flag("--check", session.check, "also run the reference in f64 and report how far each result is from it");
+  app.add_option("--dump-stages-to", session.options.dumpStagesTo, "folder that gets the IR of each stage; default: none");
+  bpt::addRunOptions(app, session.run);
+  app.footer("Exit codes: 0 ok, 1 bad input, 2 usage, 4 out of memory or over --memory, 5 input or output failed.");
+  if (std::optional<int> code = bpt::parseCommandLine(app, argc, argv))
+    return *code;
+  session.run.ompNumThreads = std::getenv("OMP_NUM_THREADS");
+  bpt::Expected<bpt::Target> parsed = bpt::parseTarget(target);
+  if (!parsed)
+    return bpt::reportError(app.get_name(), parsed.error());
+  session.options.target = *parsed;
+  return bpt::runSession(app.get_name(), session);
+}
