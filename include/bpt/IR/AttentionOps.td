@@ -25,12 +25,12 @@ def BPT_AttentionOp : BPT_DestinationOp<"attention"> {
 
     Constraints:
     * C1: query, key, value, out and bias have one element type.
-    * C2: batch and head dim agree; H is a multiple of G.
+    * C2: batch and head dim agree; H is a multiple of G; H, G and D are positive.
     * C3: lse is `[B,H,S]` of f32 (f64 when query is f64).
     * C4: each bias dim is 1 or the full one.
     * C5: both segments or none, `[B,S]` and `[B,T]`.
     * C6: 0 <= dropout < 1, and a seed exactly when dropout > 0.
-    * C7: softcap >= 0 and scale is finite.
+    * C7: softcap >= 0, and both softcap and scale are finite.
     * C8: two or three outs; probabilities are `[B,H,S,T]` of the query's element type.
 
     Made by model builders and `bpt-raise-linalg`; removed in *kernels* (`convert-bpt-to-vector`) or by
@@ -60,6 +60,7 @@ def BPT_AttentionOp : BPT_DestinationOp<"attention"> {
   let extraClassDeclaration = destinationDeclaration # [{
     bool hasProbabilities() { return getOuts().size() == 3; }
   }];
+  let hasCanonicalizer = 1;
 }
 
 def BPT_AttentionGradOp : BPT_DestinationOp<"attention_grad"> {
@@ -111,6 +112,7 @@ def BPT_AttentionGradOp : BPT_DestinationOp<"attention_grad"> {
     `outs` `(` $outs `:` type($outs) `)` (`workspace` `(` $workspace^ `:` type($workspace) `)`)?
     (`->` type($results)^)?
   }];
+  let hasCanonicalizer = 1;
 }
 
 #endif

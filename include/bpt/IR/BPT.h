@@ -31,3 +31,8 @@ mlir::Type getAccumulatorType(mlir::Type element);
 #include "bpt/IR/BPTAttrs.h.inc"
 #define GET_OP_CLASSES
 #include "bpt/IR/BPTOps.h.inc"
+
+namespace bpt {
+/// The same mask in fewer words: nested intersections flattened, members that others imply dropped, one member alone.
+BlockMaskAttrInterface simplifyMask(BlockMaskAttrInterface mask);
+} // namespace bpt

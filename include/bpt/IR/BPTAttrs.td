@@ -48,6 +48,7 @@ def BPT_NormalInitAttr : BPT_Attr<"NormalInit", "normal"> {
   let summary = "`bpt.init` of a parameter: normally distributed with mean 0 and this standard deviation";
   let parameters = (ins "::mlir::FloatAttr":$std);
   let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
 }
 def BPT_ZerosInitAttr : BPT_Attr<"ZerosInit", "zeros"> { let summary = "`bpt.init` of a parameter: all zeros"; }
 def BPT_OnesInitAttr : BPT_Attr<"OnesInit", "ones"> { let summary = "`bpt.init` of a parameter: all ones"; }

@@ -19,11 +19,18 @@ def BPT_Dialect : Dialect {
     destination-passing style on tensors and memrefs; batch and sequence may be dynamic. Element types are f32, bf16,
     f16 and f64; sums, softmax statistics and norms are accumulated in f32 (f64 for f64).
 
+    Arguments and results of functions carry attributes that tools read: `bpt.name` (a string, unique among the arguments and
+    among the results), and on parameters `bpt.init` (`#bpt.normal<0.02>`, `#bpt.zeros`, `#bpt.ones`; a float tensor) and
+    `bpt.decay` (bool: weight decay applies); on integer arguments `bpt.range` (values lie in [0, range)); on results
+    `bpt.inplace` (the number of the argument that the result is, updated in place).
+
     Every `_grad` op *adds* its gradients into its `outs`: a tied weight has one gradient buffer, and a data gradient
     joins the cotangent that is already there.
   }];
   let useDefaultAttributePrinterParser = 1;
   let usePropertiesForAttributes = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect"];
 }

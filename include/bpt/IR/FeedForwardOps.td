@@ -20,7 +20,7 @@ def BPT_FeedForwardOp : BPT_DestinationOp<"feed_forward"> {
 
     Constraints:
     * C1: one element type throughout.
-    * C2: the inner dims of the weights agree with input, with each other and with out.
+    * C2: the inner dims of the weights agree with input, with each other and with out; E, F and N are positive.
     * C3: biases are `[F]`, `[F]` and `[N]`; a gate bias needs a gate.
     * C4: one or two outs; hidden has F columns, 2F with a gate.
 
@@ -49,6 +49,7 @@ def BPT_FeedForwardOp : BPT_DestinationOp<"feed_forward"> {
   let extraClassDeclaration = destinationDeclaration # [{
     bool hasHidden() { return getOuts().size() == 2; }
   }];
+  let hasCanonicalizeMethod = 1;
 }
 
 def BPT_FeedForwardGradOp : BPT_DestinationOp<"feed_forward_grad"> {

@@ -12,7 +12,7 @@ def BPT_LayerNormOp : BPT_DestinationOp<"layer_norm"> {
 
     Constraints:
     * C1: one element type throughout; out has the shape of input.
-    * C2: weight and bias are `[E]`.
+    * C2: weight and bias are `[E]`, E > 0.
     * C3: eps > 0.
 
     Made by model builders; removed in *kernels* or by `convert-bpt-to-linalg`.
@@ -43,7 +43,7 @@ def BPT_LayerNormGradOp : BPT_DestinationOp<"layer_norm_grad"> {
 
     Constraints:
     * C1: each out has the type of what it is the gradient of; dout that of input.
-    * C2: weight and bias are `[E]`.
+    * C2: weight and bias are `[E]`, E > 0.
     * C3: eps > 0.
 
     Made by `bpt-differentiate`; removed with `bpt.layer_norm`.
@@ -72,7 +72,7 @@ def BPT_RMSNormOp : BPT_DestinationOp<"rms_norm"> {
 
     Constraints:
     * C1: one element type throughout; out has the shape of input.
-    * C2: weight is `[E]`.
+    * C2: weight is `[E]`, E > 0.
     * C3: eps > 0.
 
     Made by model builders; removed in *kernels* or by `convert-bpt-to-linalg`.
@@ -102,7 +102,7 @@ def BPT_RMSNormGradOp : BPT_DestinationOp<"rms_norm_grad"> {
 
     Constraints:
     * C1: each out has the type of what it is the gradient of; dout that of input.
-    * C2: weight is `[E]`.
+    * C2: weight is `[E]`, E > 0.
     * C3: eps > 0.
 
     Made by `bpt-differentiate`; removed with `bpt.rms_norm`.
@@ -134,7 +134,7 @@ def BPT_RotaryOp : BPT_DestinationOp<"rotary"> {
     input and out `[B,S,H,D]`.
 
     Constraints:
-    * C1: out has the type of input; D is even.
+    * C1: out has the type of input; D is even and positive.
     * C2: theta > 0.
 
     Made by model builders and `bpt-differentiate`; removed in *kernels* or by `convert-bpt-to-linalg`.
@@ -146,6 +146,7 @@ def BPT_RotaryOp : BPT_DestinationOp<"rotary"> {
   }];
   let arguments = (ins BPT_FloatRanked<[4]>:$input, Optional<Index>:$position_offset, Variadic<BPT_FloatTensor>:$outs,
       Optional<BPT_Workspace>:$workspace, F64Attr:$theta, UnitAttr:$inverse);
+  let hasFolder = 1;
   let assemblyFormat = [{
     attr-dict `ins` `(` $input `:` type($input) `)` (`offset` `(` $position_offset^ `)`)?
     `outs` `(` $outs `:` type($outs) `)` (`workspace` `(` $workspace^ `:` type($workspace) `)`)? (`->` type($results)^)?
@@ -172,6 +173,7 @@ def BPT_DropoutOp : BPT_DestinationOp<"dropout"> {
   }];
   let arguments = (ins BPT_FloatTensor:$input, BPT_Seed:$seed, Optional<Index>:$position_offset, Variadic<BPT_FloatTensor>:$outs,
       Optional<BPT_Workspace>:$workspace, F64Attr:$probability, DefaultValuedAttr<I64Attr, "0">:$stream);
+  let hasFolder = 1;
   let assemblyFormat = [{
     attr-dict `ins` `(` $input `:` type($input) `)` `seed` `(` $seed `:` type($seed) `)`
     (`offset` `(` $position_offset^ `)`)?

@@ -17,8 +17,9 @@ def BPT_AdamWOp : BPT_DestinationOp<"adamw"> {
     outs: param, m, v; step 0-d i64 counts from 1; lr and norm 0-d f32 (f64 for f64).
 
     Constraints:
-    * C1: param, m and v have one type; grad has their shape.
-    * C2: a norm exactly when clip > 0.
+    * C1: param, m and v have one type; grad has their shape and element type or a narrower one; lr and norm are 0-d f32, f64
+      when param is.
+    * C2: clip >= 0, and a norm exactly when clip > 0.
     * C3: beta1 and beta2 in [0, 1); eps > 0; weight_decay >= 0.
 
     Made by `bpt-build-train-step`; removed in *kernels* or by `convert-bpt-to-linalg`.
@@ -47,7 +48,7 @@ def BPT_GlobalNormOp : BPT_DestinationOp<"global_norm"> {
     outs: norm, 0-d f32 (f64 when the operands are f64).
 
     Constraints:
-    * C1: one element type; the out is 0-d f32, f64 for f64.
+    * C1: one operand or more, all of one element type; the out is 0-d f32, f64 for f64.
 
     Made by `bpt-build-train-step`; removed in *kernels* or by `convert-bpt-to-linalg`.
 

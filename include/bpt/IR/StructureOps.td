@@ -36,6 +36,7 @@ def BPT_CheckpointOp : BPT_Op<"checkpoint", [IsolatedFromAbove, RecursiveMemoryE
     * C1: either a body or a callee.
     * C2: the body's arguments have the operands' types and its yield the results'.
     * C3: a callee exists, and its type is that of operands and results.
+    * C4: a callee does not lead back to the function the checkpoint is in.
 
     Made by `bpt-form-blocks`; `bpt-outline-layers` turns equal bodies into one callee; removed by `bpt-lower-structure`.
 
@@ -51,6 +52,7 @@ def BPT_CheckpointOp : BPT_Op<"checkpoint", [IsolatedFromAbove, RecursiveMemoryE
   let regions = (region MaxSizedRegion<1>:$body);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def BPT_BlockwiseOp : BPT_Op<"blockwise", [IsolatedFromAbove, RecursiveMemoryEffects, AttrSizedOperandSegments,
@@ -93,6 +95,7 @@ def BPT_BlockwiseOp : BPT_Op<"blockwise", [IsolatedFromAbove, RecursiveMemoryEff
     $body (`->` type($results)^)?
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
   let extraClassDeclaration = [{
     unsigned getNumSlicedResults() { return getNumResults() - getAccumulated().size(); }
     ::mlir::ResultRange getSlicedResults() { return getResults().take_front(getNumSlicedResults()); }

@@ -11,7 +11,7 @@ def BPT_EmbeddingOp : BPT_DestinationOp<"embedding"> {
     tools before the run; compiled code clamps it and never reads out of bounds.
 
     Constraints:
-    * C1: out is `[B,S,E]` with the element type of the table.
+    * C1: out is `[B,S,E]` with the element type of the table; V and E are positive.
 
     Made by model builders; removed in *kernels* or by `convert-bpt-to-linalg`.
 
@@ -34,7 +34,7 @@ def BPT_EmbeddingGradOp : BPT_DestinationOp<"embedding_grad"> {
     dtable(ids(b,s),:) += dout(b,s,:), tokens in ascending (b,s) order whatever the number of threads. outs: dtable `[V,E]`.
 
     Constraints:
-    * C1: dout is `[B,S,E]` with the element type of dtable `[V,E]`.
+    * C1: dout is `[B,S,E]` with the element type of dtable `[V,E]`; V and E are positive.
 
     Made by `bpt-differentiate`; removed with `bpt.embedding`.
 
@@ -65,7 +65,7 @@ def BPT_LinearCrossEntropyOp : BPT_DestinationOp<"linear_cross_entropy"> {
     outs: loss 0-d and lse `[..]`, both of f32 (f64 for f64). Logits, lse and loss are accumulated in that type.
 
     Constraints:
-    * C1: input and weight have one element type and agree on E.
+    * C1: input and weight have one element type and agree on E; V and E are positive.
     * C2: targets and lse have the shape of input without the last dim.
     * C3: loss and lse are f32 (f64 when input is f64).
 

@@ -1,7 +1,9 @@
 // Registration of the dialect, its enumerations and attributes, and what all destination-style ops share.
-#include "bpt/IR/BPT.h"
 #include "Destination.h"
+#include "bpt/IR/BPT.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -27,9 +29,7 @@ void BPTDialect::initialize() {
       >();
 }
 
-Type getAccumulatorType(Type element) {
-  return element.isF64() ? element : Float32Type::get(element.getContext());
-}
+Type getAccumulatorType(Type element) { return element.isF64() ? element : Float32Type::get(element.getContext()); }
 
 void addDestinationEffects(DestinationStyleOpInterface op, EffectList &effects) {
   for (OpOperand &operand : op->getOpOperands()) {
@@ -41,15 +41,84 @@ void addDestinationEffects(DestinationStyleOpInterface op, EffectList &effects) 
   }
 }
 
+/// Whether `type` is a float, or a tensor or memref of floats (`Kind` FloatType); likewise integers.
+template <typename Kind> static bool holds(Type type) { return isa<Kind>(getElementTypeOrSelf(type)); }
+
+/// `bpt.name` number `index` among `count`: a non-empty string that no earlier one repeats.
+static LogicalResult verifyName(Operation *op, StringRef what, unsigned index, Attribute value,
+                                function_ref<Attribute(unsigned)> getName) {
+  auto name = dyn_cast<StringAttr>(value);
+  if (!name || name.empty())
+    return op->emitOpError("expected 'bpt.name' to be a non-empty string, but got ") << value;
+  for (unsigned i = 0; i != index; ++i)
+    if (getName(i) == name)
+      return op->emitOpError("expected names of ")
+             << what << "s to be unique, but got " << name << " for " << what << "s " << i << " and " << index;
+  return success();
+}
+
+LogicalResult BPTDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned index, NamedAttribute attribute) {
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function || index >= function.getNumArguments())
+    return success();
+  Type type = function.getArgumentTypes()[index];
+  Attribute value = attribute.getValue();
+  StringRef name = attribute.getName();
+  if (name == "bpt.name")
+    return verifyName(op, "argument", index, value, [&](unsigned i) { return function.getArgAttr(i, "bpt.name"); });
+  if (name == "bpt.init") {
+    if (!isa<NormalInitAttr, ZerosInitAttr, OnesInitAttr>(value))
+      return op->emitOpError("expected 'bpt.init' to be #bpt.normal, #bpt.zeros or #bpt.ones, but got ") << value;
+    if (!holds<FloatType>(type))
+      return op->emitOpError("expected 'bpt.init' on floating-point arguments, but got ") << type;
+  }
+  if (name == "bpt.decay" && !isa<BoolAttr>(value))
+    return op->emitOpError("expected 'bpt.decay' to be true or false, but got ") << value;
+  if (name == "bpt.range") {
+    auto range = dyn_cast<IntegerAttr>(value);
+    if (!range || !range.getType().isSignlessInteger(64) || range.getInt() <= 0)
+      return op->emitOpError("expected 'bpt.range' to be a positive i64, but got ") << value;
+    if (!holds<IntegerType>(type))
+      return op->emitOpError("expected 'bpt.range' on integer arguments, but got ") << type;
+  }
+  return success();
+}
+
+LogicalResult BPTDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned index,
+                                                      NamedAttribute attribute) {
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function || index >= function.getNumResults())
+    return success();
+  Attribute value = attribute.getValue();
+  if (attribute.getName() == "bpt.name")
+    return verifyName(op, "result", index, value, [&](unsigned i) { return function.getResultAttr(i, "bpt.name"); });
+  if (attribute.getName() == "bpt.inplace") {
+    auto argument = dyn_cast<IntegerAttr>(value);
+    if (!argument || !argument.getType().isSignlessInteger(64) || argument.getValue().uge(function.getNumArguments()))
+      return op->emitOpError("expected 'bpt.inplace' to be the number of an argument as i64, but got ") << value;
+  }
+  return success();
+}
+
+LogicalResult NormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitError, FloatAttr std) {
+  if (std.getType().isF64() && std.getValue().isFinite() && !std.getValue().isNegative())
+    return success();
+  return emitError() << "expected a finite standard deviation >= 0 of f64, but got " << std;
+}
+
 Attribute NormalInitAttr::parse(AsmParser &parser, Type) {
   double std = 0;
+  SMLoc loc = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseFloat(std) || parser.parseGreater())
     return {};
-  return get(parser.getContext(), parser.getBuilder().getF64FloatAttr(std));
+  return getChecked([&] { return parser.emitError(loc); }, parser.getContext(),
+                    parser.getBuilder().getF64FloatAttr(std));
 }
 
 void NormalInitAttr::print(AsmPrinter &printer) const {
-  printer << "<" << getStd().getValueAsDouble() << ">";
+  printer << "<";
+  printer.printFloat(getStd().getValue());
+  printer << ">";
 }
 
 } // namespace bpt

@@ -7,8 +7,8 @@ using bpt::BlockMaskAttrInterface;
 using bpt::BlockVisibility;
 
 namespace {
-/// The columns one rule shows to row i are an interval: j >= i + low where there is a `low`, and j < max(floor, i + high)
-/// where there is a `high`. Both ends grow with i, so a block's bounds come from its first and last row.
+/// The columns one rule shows to row i are an interval: j >= i + low where there is a `low`, and j < max(floor, i +
+/// high) where there is a `high`. Both ends grow with i, so a block's bounds come from its first and last row.
 struct Band {
   std::optional<int64_t> low, high;
   std::optional<int64_t> floor;
@@ -59,8 +59,8 @@ Wide widthOfRow(const Bands &bands, Wide i, Wide j0, Wide j1) {
   return std::max<Wide>(0, j1 - j0);
 }
 
-/// Visible pairs of the block, saturated. The width of a row is piecewise linear in i; it bends only where i + shift meets
-/// a constant (an end of the columns or a floor), so the sum is one trapezium per piece, whatever the lengths.
+/// Visible pairs of the block, saturated. The width of a row is piecewise linear in i; it bends only where i + shift
+/// meets a constant (an end of the columns or a floor), so the sum is one trapezium per piece, whatever the lengths.
 Wide countPairs(const Bands &bands, int64_t i0, int64_t i1, int64_t j0, int64_t j1) {
   if (i0 >= i1 || j0 >= j1)
     return 0;
@@ -162,9 +162,7 @@ struct Arithmetic {
     return builder.createOrFold<arith::CmpIOp>(loc, predicate, a, b);
   }
   /// `a` and `b`; null stands for true.
-  Value both(Value a, Value b) const {
-    return !a ? b : !b ? a : builder.createOrFold<arith::AndIOp>(loc, a, b);
-  }
+  Value both(Value a, Value b) const { return !a ? b : !b ? a : builder.createOrFold<arith::AndIOp>(loc, a, b); }
   /// The last column that `band` shows to row i: max(floor - 1, i + high - 1), which is i itself for causal masks.
   Value lastColumn(const Band &band, Value i) const {
     Value last = add(i, *band.high - 1);
@@ -208,7 +206,8 @@ BoundPair columnBoundsOf(const Rules &rules, OpBuilder &builder, Location loc, V
   return rules.isTrivial() ? BoundPair{begin, end} : math.clamp(begin, end, columns);
 }
 
-BoundPair rowBoundsOf(const Rules &rules, OpBuilder &builder, Location loc, Value j0, Value j1, Value rows, Value offset) {
+BoundPair rowBoundsOf(const Rules &rules, OpBuilder &builder, Location loc, Value j0, Value j1, Value rows,
+                      Value offset) {
   Arithmetic math{builder, loc};
   Value zero = math.constant(rows.getType(), 0);
   Value begin = zero, end = rows;
@@ -258,10 +257,11 @@ namespace bpt {
   Value Mask::buildPredicate(OpBuilder &builder, Location loc, Value i, Value j) const {                               \
     return predicateOf(Rules(*this), builder, loc, i, j);                                                              \
   }                                                                                                                    \
-  BoundPair Mask::buildColumnBounds(OpBuilder &builder, Location loc, Value i0, Value i1, Value columns) const {           \
+  BoundPair Mask::buildColumnBounds(OpBuilder &builder, Location loc, Value i0, Value i1, Value columns) const {       \
     return columnBoundsOf(Rules(*this), builder, loc, i0, i1, columns);                                                \
   }                                                                                                                    \
-  BoundPair Mask::buildRowBounds(OpBuilder &builder, Location loc, Value j0, Value j1, Value rows, Value offset) const {   \
+  BoundPair Mask::buildRowBounds(OpBuilder &builder, Location loc, Value j0, Value j1, Value rows, Value offset)       \
+      const {                                                                                                          \
     return rowBoundsOf(Rules(*this), builder, loc, j0, j1, rows, offset);                                              \
   }                                                                                                                    \
   Value Mask::buildAllVisible(OpBuilder &builder, Location loc, Value i0, Value i1, Value j0, Value j1) const {        \
@@ -276,6 +276,43 @@ BPT_MASK_METHODS(SlidingWindowMaskAttr)
 BPT_MASK_METHODS(PrefixMaskAttr)
 BPT_MASK_METHODS(IntersectionMaskAttr)
 #undef BPT_MASK_METHODS
+
+/// Whether whatever `a` shows, `b` shows too; false when in doubt.
+static bool implies(Attribute a, Attribute b) {
+  if (a == b)
+    return true;
+  if (isa<PrefixMaskAttr>(b) && isa<CausalMaskAttr>(a))
+    return true;
+  if (auto smaller = dyn_cast<PrefixMaskAttr>(a))
+    if (auto larger = dyn_cast<PrefixMaskAttr>(b))
+      return smaller.getLength() <= larger.getLength();
+  if (auto smaller = dyn_cast<SlidingWindowMaskAttr>(a))
+    if (auto larger = dyn_cast<SlidingWindowMaskAttr>(b))
+      return smaller.getSize() <= larger.getSize();
+  return false;
+}
+
+static void flatten(Attribute mask, SmallVectorImpl<Attribute> &members) {
+  if (auto intersection = dyn_cast<IntersectionMaskAttr>(mask)) {
+    for (Attribute member : intersection.getMasks())
+      flatten(member, members);
+    return;
+  }
+  if (isa<FullMaskAttr>(mask) || llvm::any_of(members, [&](Attribute known) { return implies(known, mask); }))
+    return;
+  llvm::erase_if(members, [&](Attribute known) { return implies(mask, known); });
+  members.push_back(mask);
+}
+
+BlockMaskAttrInterface simplifyMask(BlockMaskAttrInterface mask) {
+  SmallVector<Attribute> members;
+  flatten(mask, members);
+  if (members.empty())
+    return FullMaskAttr::get(mask.getContext());
+  if (members.size() == 1)
+    return cast<BlockMaskAttrInterface>(members.front());
+  return IntersectionMaskAttr::get(mask.getContext(), members);
+}
 
 LogicalResult SlidingWindowMaskAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t size) {
   return size > 0 ? success() : emitError() << "expected a positive size of the window, but got " << size;
