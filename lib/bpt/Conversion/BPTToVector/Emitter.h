@@ -69,7 +69,7 @@ public:
   /// if (condition) then(); a constant condition leaves no branch.
   void ifThen(Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise = {});
   /// The same with values; both must return as many.
-  Values ifThen(Value condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise);
+  Values choose(Value condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise);
   /// switch (value) case 0 .. count - 1: body(case): one copy of `body` for each; other values do nothing.
   void switchCase(Value value, int64_t count, llvm::function_ref<void(int64_t)> body);
   /// One parallel phase of a kernel: items 0 .. n - 1, in any order, on any thread. `n` is a function of shapes only.
@@ -80,8 +80,6 @@ public:
   void beginScratch();
   /// A piece of the thread's scratch, aligned to 64 bytes; only inside `parallel`. Static shape.
   Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type element);
-  /// As raw bytes.
-  Value scratchBytes(int64_t bytes);
   /// Gives back what was taken since the mark: for parts of a body that do not live at once.
   int64_t markScratch() const { return scratchOffset; }
   void releaseScratch(int64_t mark) { scratchOffset = mark; }

@@ -1,0 +1,192 @@
+// Tile sizes, scratch and workspaces of the CPU kernels of contractions, feed-forward and cross-entropy.
+#include "bpt/Analysis/TileSizes.h"
+#include "bpt/IR/BPT.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+//===--- matrix products -----------------------------------------------------------------------------------------------===//
+
+GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
+  GemmTiles tiles;
+  tiles.lanes = target.getLanes(accumulator);
+  // 6x4 of 32 registers and 6x2 of 16 measure 98 % of peak (performance.md, B2); without FMA a product needs a register, too.
+  tiles.rows = target.hasFma ? 6 : 4;
+  tiles.vectors = target.vectorRegisters == 32 ? 4 : 2;
+  // The block of C stays in the second-level cache over the whole depth, next to one packed block of A.
+  int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
+  bool large = target.l2Bytes >= 1 << 20;
+  tiles.blockRows = (large ? 192 : 96) * 4 / bytes;
+  tiles.blockColumns = target.l2Bytes >= 512 << 10 ? 512 : 256;
+  tiles.blockDepth = 256;
+  return tiles;
+}
+
+int64_t GemmTiles::getScratchBytes(Type accumulator) const {
+  int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
+  return bytes * (blockRows * blockColumns + blockRows * blockDepth + blockDepth * getPanel());
+}
+
+//===--- schedules and dims --------------------------------------------------------------------------------------------===//
+
+std::optional<int64_t> getScheduleEntry(Operation *op, StringRef name) {
+  auto schedule = op->getAttrOfType<ScheduleAttr>("schedule");
+  auto entry = schedule ? schedule.getSizes().getAs<IntegerAttr>(name) : IntegerAttr();
+  if (!entry)
+    return std::nullopt;
+  return entry.getInt();
+}
+
+SizeFormula getOperandDim(Operation *op, Value operand, int64_t dim) {
+  auto wanted = cast<ShapedType>(operand.getType());
+  if (!wanted.isDynamicDim(dim))
+    return SizeFormula(wanted.getDimSize(dim));
+  unsigned number = 0;
+  for (Value value : op->getOperands()) {
+    auto type = dyn_cast<ShapedType>(value.getType());
+    if (!type)
+      continue;
+    if (value == operand)
+      break;
+    number += type.getNumDynamicDims();
+  }
+  for (int64_t i = 0; i < dim; ++i)
+    number += wanted.isDynamicDim(i);
+  return SizeFormula::dim(number);
+}
+
+SizeFormula getOperandRows(Operation *op, Value operand, int64_t inner) {
+  SizeFormula rows(1);
+  for (int64_t i = 0, rank = cast<ShapedType>(operand.getType()).getRank(); i < rank - inner; ++i)
+    rows = rows * getOperandDim(op, operand, i);
+  return rows;
+}
+
+static int64_t getElementBytes(Value value) { return getElementTypeOrSelf(value.getType()).getIntOrFloatBitWidth() / 8; }
+static int64_t getAccumulatorBytes(Value value) {
+  return getAccumulatorType(getElementTypeOrSelf(value.getType())).getIntOrFloatBitWidth() / 8;
+}
+/// Sections of a workspace begin at multiples of a cache line.
+static SizeFormula alignSection(const SizeFormula &bytes) { return ceilDiv(bytes, 64) * 64; }
+/// `bytes` when there is more than one chunk, else 0.
+static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes) {
+  return min(max(chunks, 1) - 1, 1) * bytes;
+}
+
+//===--- feed-forward --------------------------------------------------------------------------------------------------===//
+
+/// The hidden of one chunk of rows takes this much per stored copy: large enough that weight gradients, which are read and
+/// written once a chunk, cost little beside the products, small beside the activations of a layer.
+static constexpr int64_t hiddenBytes = 8 << 20;
+
+static int64_t getHiddenColumns(Operation *op) {
+  auto columns = [&](auto ffn) {
+    return cast<ShapedType>(ffn.getUpWeight().getType()).getDimSize(ffn.getWeightsTransposed() ? 0 : 1);
+  };
+  return TypeSwitch<Operation *, int64_t>(op).Case<FeedForwardOp, FeedForwardGradOp>(columns);
+}
+
+int64_t getFeedForwardRows(Operation *op, const TargetInfo &target) {
+  if (auto rows = getScheduleEntry(op, "rows"); rows && *rows > 0)
+    return *rows;
+  Type element = getElementTypeOrSelf(op->getOperand(0).getType());
+  int64_t step = GemmTiles::get(getAccumulatorType(element), target).blockRows;
+  int64_t columns = getHiddenColumns(op);
+  if (ShapedType::isDynamic(columns))
+    return 4 * step;
+  int64_t rows = hiddenBytes / std::max<int64_t>(columns * element.getIntOrFloatBitWidth() / 8, 1);
+  return std::clamp<int64_t>(rows / step, 1, 8) * step;
+}
+
+static SizeFormula getWorkspace(FeedForwardOp op, const TargetInfo &target) {
+  SizeFormula columns = getOperandDim(op, op.getUpWeight(), op.getWeightsTransposed() ? 0 : 1);
+  SizeFormula rows = min(getOperandRows(op, op.getInput()), getFeedForwardRows(op, target));
+  return alignSection(rows * columns * getElementBytes(op.getInput()));
+}
+
+static SizeFormula getWorkspace(FeedForwardGradOp op, const TargetInfo &target) {
+  SizeFormula columns = getOperandDim(op, op.getUpWeight(), op.getWeightsTransposed() ? 0 : 1);
+  SizeFormula all = getOperandRows(op, op.getInput());
+  SizeFormula chunk = getFeedForwardRows(op, target);
+  SizeFormula section = alignSection(min(all, chunk) * columns * getElementBytes(op.getInput()));
+  SizeFormula bytes = section * (op.getGateWeight() ? 3 : 2);
+  if (getElementBytes(op.getInput()) >= 4)
+    return bytes;
+  // Weight gradients in f32 until all chunks are in.
+  SizeFormula sums(0);
+  for (Value weight : {op.getUpWeight(), op.getUpBias(), op.getGateWeight(), op.getGateBias(), op.getDownWeight()})
+    if (weight)
+      sums = sums + alignSection(getOperandRows(op, weight, 0) * 4);
+  return bytes + ifSeveral(ceilDiv(all, chunk), sums);
+}
+
+//===--- cross-entropy -------------------------------------------------------------------------------------------------===//
+
+/// Elements of a block of logits in the gradient. With as many columns as rows the traffic of dinput and dweight, which are
+/// read and written once a block, is smallest.
+static constexpr int64_t logitsElements = 2 << 20, logitsColumns = 2048;
+/// Rows whose statistics exist at a time in the forward: all of a usual batch.
+static constexpr int64_t statisticsRows = 4096;
+
+LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
+  LogitsBlock block{statisticsRows, 512};
+  if (auto grad = dyn_cast<LinearCrossEntropyGradOp>(op)) {
+    int64_t vocabulary = cast<ShapedType>(grad.getWeight().getType()).getDimSize(grad.getWeightsTransposed() ? 0 : 1);
+    block.columns = ShapedType::isDynamic(vocabulary) ? logitsColumns
+                                                      : std::min<int64_t>(llvm::alignTo(vocabulary, 64), logitsColumns);
+    block.rows = std::clamp<int64_t>(logitsElements / std::max<int64_t>(block.columns, 1), 1024, 8192);
+  }
+  block.rows = std::max<int64_t>(getScheduleEntry(op, "rows").value_or(block.rows), 1);
+  block.columns = std::max<int64_t>(getScheduleEntry(op, "columns").value_or(block.columns), 1);
+  return block;
+}
+
+static SizeFormula getWorkspace(LinearCrossEntropyOp op, const TargetInfo &target) {
+  // Maximum and sum of each row in each block of columns, and the logit of the target.
+  LogitsBlock block = getLogitsBlock(op, target);
+  SizeFormula rows = min(getOperandRows(op, op.getInput()), block.rows);
+  SizeFormula blocks = ceilDiv(getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1), block.columns);
+  return alignSection(rows * (blocks * 2 + 1) * getAccumulatorBytes(op.getInput()));
+}
+
+static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &target) {
+  LogitsBlock block = getLogitsBlock(op, target);
+  SizeFormula rows = getOperandRows(op, op.getInput());
+  SizeFormula columns = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1);
+  SizeFormula width = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 1 : 0);
+  SizeFormula bytes = alignSection(min(rows, block.rows) * min(columns, block.columns) * getElementBytes(op.getInput()));
+  if (getElementBytes(op.getInput()) >= 4)
+    return bytes;
+  // Gradients in f32 until all blocks are in: dinput over the columns, the block's part of dweight over the rows.
+  return bytes + ifSeveral(ceilDiv(columns, block.columns), alignSection(rows * width * 4)) +
+         ifSeveral(ceilDiv(rows, block.rows), alignSection(min(columns, block.columns) * width * 4));
+}
+
+//===--- all ops -------------------------------------------------------------------------------------------------------===//
+
+int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
+  auto product = [&](Value operand) {
+    Type accumulator = getAccumulatorType(getElementTypeOrSelf(operand.getType()));
+    return GemmTiles::get(accumulator, target).getScratchBytes(accumulator);
+  };
+  return TypeSwitch<Operation *, int64_t>(op)
+      .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
+          [&](auto typed) { return product(typed.getInput()); })
+      .Case<linalg::LinalgOp>([&](linalg::LinalgOp linalgOp) {
+        return linalg::isaContractionOpInterface(linalgOp) ? product(linalgOp.getDpsInits()[0]) : 0;
+      })
+      .Default([](Operation *) { return 0; });
+}
+
+SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
+  return TypeSwitch<Operation *, SizeFormula>(op)
+      .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
+          [&](auto typed) { return getWorkspace(typed, target); })
+      .Default([](Operation *) { return SizeFormula(0); });
+}
+
+} // namespace bpt

@@ -1,0 +1,199 @@
+// Matrix products: the register tile, blocks of C in scratch, and the parallel loop over blocks.
+#include "Gemm.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+//===--- matrices ------------------------------------------------------------------------------------------------------===//
+
+static Value advance(Emitter &e, Value position, Value count) { return position ? e.add(position, count) : count; }
+
+Matrix Matrix::dropRows(Emitter &e, Value count) const {
+  Matrix result = *this;
+  Value &position = transposed ? result.column : result.row;
+  position = advance(e, position, count);
+  return result;
+}
+Matrix Matrix::dropColumns(Emitter &e, Value count) const { return transpose().dropRows(e, count).transpose(); }
+
+//===--- the register tile ---------------------------------------------------------------------------------------------===//
+
+SmallVector<Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, Value begin, Value end, ValueRange init,
+                                    function_ref<Value(int64_t, Value)> a, function_ref<Value(Value, int64_t)> b,
+                                    int64_t unroll) {
+  auto step = [&](Value k, ValueRange sums) {
+    SmallVector<Value> next(sums), columns;
+    for (int64_t j = 0; j < vectors; ++j)
+      columns.push_back(b(k, j));
+    for (int64_t i = 0; i < rows; ++i) {
+      Value factor = e.broadcast(a(i, k));
+      for (int64_t j = 0; j < vectors; ++j)
+        next[i * vectors + j] = e.fma(factor, columns[j], next[i * vectors + j]);
+    }
+    return next;
+  };
+  Value whole = e.add(begin, e.mul(e.div(e.sub(end, begin), unroll), unroll));
+  SmallVector<Value> sums = e.loop(begin, whole, unroll, init, [&](Value k, ValueRange carried) {
+    SmallVector<Value> next(carried);
+    for (int64_t u = 0; u < unroll; ++u)
+      next = step(e.add(k, u), next);
+    return next;
+  });
+  return e.loop(whole, end, 1, sums, [&](Value k, ValueRange carried) { return step(k, carried); });
+}
+
+/// The type of blocks of accumulators in scratch as helpers take them.
+static MemRefType getBlockType(Emitter &e) {
+  auto layout = StridedLayoutAttr::get(e.getContext(), ShapedType::kDynamic, {ShapedType::kDynamic, 1});
+  return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic}, e.accumulator, layout);
+}
+static MemRefType getPanelType(Emitter &e, const GemmTiles &tiles) {
+  return MemRefType::get({ShapedType::kDynamic, tiles.getPanel()}, e.accumulator);
+}
+
+/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is stored by rows or, `byDepth`, by columns.
+static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, bool byDepth, Value a, Value panel, Value block,
+                     Value column, Value i, Value k) {
+  SmallVector<Value> zeros(rows * tiles.vectors, e.splat(0)), rowNumbers, columnNumbers;
+  for (int64_t r = 0; r < rows; ++r)
+    rowNumbers.push_back(e.add(i, r));
+  for (int64_t v = 0; v < tiles.vectors; ++v)
+    columnNumbers.push_back(e.index(v * tiles.lanes));
+  SmallVector<Value> sums = emitRegisterTile(
+      e, rows, tiles.vectors, e.index(0), k, zeros,
+      [&](int64_t r, Value depth) {
+        return e.loadScalar(a, byDepth ? ValueRange{depth, rowNumbers[r]} : ValueRange{rowNumbers[r], depth});
+      },
+      [&](Value depth, int64_t v) { return e.load(panel, {depth, columnNumbers[v]}); });
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t v = 0; v < tiles.vectors; ++v) {
+      Value position = e.add(column, columnNumbers[v]);
+      Value before = e.load(block, {rowNumbers[r], position});
+      e.store(e.addf(before, sums[r * tiles.vectors + v]), block, {rowNumbers[r], position});
+    }
+}
+
+/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, then one tile of the rows that are left.
+static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, bool byDepth, Value a, Value panel,
+                      Value block, Value column, Value m, Value k) {
+  Type index = e.getIndexType();
+  kernels.callHelper(
+      e, byDepth ? "bpt_tiles_by_depth" : "bpt_tiles_by_row", {a, panel, block, column, m, k},
+      {getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index}, {},
+      [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
+        Value m = args[4], whole = e.mul(e.div(m, tiles.rows), tiles.rows);
+        e.loop(e.index(0), whole, tiles.rows, [&](Value i) {
+          emitTile(e, tiles, tiles.rows, byDepth, args[0], args[1], args[2], args[3], i, args[5]);
+        });
+        e.switchCase(e.sub(m, whole), tiles.rows, [&](int64_t rows) {
+          if (rows)
+            emitTile(e, tiles, rows, byDepth, args[0], args[1], args[2], args[3], whole, args[5]);
+        });
+        return {};
+      });
+}
+
+//===--- blocks of C ---------------------------------------------------------------------------------------------------===//
+
+SmallVector<Value> Gemm::takeBlocks(int64_t copies) {
+  int64_t panels = std::max<int64_t>(tiles.blockColumns / tiles.getPanel() / copies, 1);
+  SmallVector<Value> blocks;
+  for (int64_t i = 0; i < copies; ++i)
+    blocks.push_back(e.scratch({tiles.blockRows, panels * tiles.getPanel()}, e.accumulator));
+  packedA = e.scratch({tiles.blockRows * tiles.blockDepth}, e.accumulator);
+  packedB = e.scratch({tiles.blockDepth, tiles.getPanel()}, e.accumulator);
+  return blocks;
+}
+
+void Gemm::clear(Value block, Value m, Value n) {
+  Type index = e.getIndexType();
+  kernels.callHelper(e, "bpt_clear", {block, m, n}, {getBlockType(e), index, index}, {},
+                     [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
+                       // Whole vectors: the block has room for them.
+                       Value end = e.roundUp(args[2], e.lanes), zero = e.splat(0);
+                       e.loop(e.index(0), args[1], 1, [&](Value i) {
+                         e.loop(e.index(0), end, e.lanes, [&](Value j) { e.store(zero, args[0], {i, j}); });
+                       });
+                       return {};
+                     });
+}
+
+void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k) {
+  // A is copied with the stride of one block, so that the register tile walks few pages; where its rows are the depth it
+  // stays that way, the tile reads both orders equally fast.
+  SmallVector<int64_t> shape{tiles.blockRows, tiles.blockDepth};
+  if (a.transposed)
+    std::swap(shape[0], shape[1]);
+  SmallVector<OpFoldResult> sizes{e.getIndexAttr(shape[0]), e.getIndexAttr(shape[1])};
+  SmallVector<OpFoldResult> strides{e.getIndexAttr(shape[1]), e.getIndexAttr(1)};
+  Value rowsA = memref::ReinterpretCastOp::create(e, MemRefType::get(shape, e.accumulator), packedA, e.getIndexAttr(0),
+                                                  sizes, strides);
+  e.loop(e.index(0), k, tiles.blockDepth, [&](Value start) {
+    Value depth = e.min(e.sub(k, start), tiles.blockDepth);
+    Matrix partA = a.dropColumns(e, start), partB = b.dropRows(e, start);
+    if (a.transposed)
+      emitPackRows(e, kernels, partA.transpose(), depth, m, rowsA);
+    else
+      emitPackRows(e, kernels, partA, m, depth, rowsA);
+    e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
+      emitPackPanel(e, kernels, partB.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
+      callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth);
+    });
+  });
+}
+
+void Gemm::visit(Value m, Value n, function_ref<void(Value, Value, Value)> body) {
+  e.loop(e.index(0), m, 1, [&](Value row) {
+    e.columns(n, [&](Value column, Value mask) { body(row, column, mask); });
+  });
+}
+
+//===--- parallel loops ------------------------------------------------------------------------------------------------===//
+
+/// At least this many work items, where the matrix allows it: enough to keep a few threads evenly busy.
+static constexpr int64_t wantedItems = 16;
+
+void Gemm::parallelBlocks(Value count, Value m, Value n, int64_t copies,
+                          function_ref<void(Block, ArrayRef<Value>)> body) {
+  int64_t panel = tiles.getPanel();
+  int64_t maxColumns = std::max<int64_t>(tiles.blockColumns / panel / copies, 1) * panel;
+  if (!count)
+    count = e.index(1);
+  // Blocks of about equal size, a multiple of the register tile.
+  auto split = [&](Value size, int64_t largest, int64_t unit) {
+    Value parts = e.ceilDiv(size, largest);
+    return e.max(e.roundUp(e.ceilDiv(size, e.max(parts, 1)), unit), unit);
+  };
+  // From the largest block to the smallest; the first with enough items wins. Shapes decide, threads do not.
+  Value rows, columns;
+  const std::pair<int64_t, int64_t> shrink[] = {{4, 4}, {4, 2}, {2, 2}, {2, 1}, {1, 1}};
+  for (auto [byRows, byColumns] : shrink) {
+    Value nextRows = split(m, std::max(tiles.blockRows / byRows / tiles.rows, int64_t(1)) * tiles.rows, tiles.rows);
+    Value nextColumns = split(n, std::max(maxColumns / byColumns / panel, int64_t(1)) * panel, panel);
+    if (!rows) {
+      rows = nextRows;
+      columns = nextColumns;
+      continue;
+    }
+    Value items = e.mul(count, e.mul(e.ceilDiv(m, nextRows), e.ceilDiv(n, nextColumns)));
+    Value enough = e.compare(arith::CmpIPredicate::sge, items, e.index(wantedItems));
+    rows = e.select(enough, nextRows, rows);
+    columns = e.select(enough, nextColumns, columns);
+  }
+  Value rowBlocks = e.ceilDiv(m, rows), columnBlocks = e.ceilDiv(n, columns);
+  Value blocks = e.mul(rowBlocks, columnBlocks);
+  e.parallel(e.mul(count, blocks), [&](Value item) {
+    // Neighbouring items share their columns of B.
+    Value matrix = e.div(item, blocks), position = e.rem(item, blocks);
+    Block block{matrix, e.mul(e.rem(position, rowBlocks), rows), e.mul(e.div(position, rowBlocks), columns), {}, {}};
+    block.rows = e.min(e.sub(m, block.row), rows);
+    block.columns = e.min(e.sub(n, block.column), columns);
+    body(block, takeBlocks(copies));
+  });
+}
+
+} // namespace bpt

@@ -1,0 +1,130 @@
+// Kernels by signature: keys, argument types, calls.
+#include "Kernels.h"
+#include "bpt/Analysis/TileSizes.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+Type getKernelType(Type type, int64_t dynamicDims) {
+  auto memref = dyn_cast<MemRefType>(type);
+  if (!memref)
+    return type;
+  SmallVector<int64_t> shape(memref.getShape());
+  for (int64_t i = 0; i < std::min<int64_t>(dynamicDims, shape.size()); ++i)
+    if (shape[i] != 1) // a dim of one row needs no address arithmetic
+      shape[i] = ShapedType::kDynamic;
+  if (memref.getLayout().isIdentity())
+    return MemRefType::get(shape, memref.getElementType());
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(memref.getStridesAndOffset(strides, offset)))
+    return type;
+  for (int64_t i = 0, last = strides.size() - 1; i < std::min<int64_t>(dynamicDims, last); ++i)
+    strides[i] = ShapedType::kDynamic;
+  auto layout = StridedLayoutAttr::get(type.getContext(), ShapedType::kDynamic, strides);
+  return MemRefType::get(shape, memref.getElementType(), layout);
+}
+
+static Value castTo(OpBuilder &builder, Location loc, Value value, Type type) {
+  return value.getType() == type ? value : memref::CastOp::create(builder, loc, type, value).getResult();
+}
+
+func::FuncOp KernelCache::createFunction(StringRef name, Location loc, TypeRange arguments, TypeRange results) {
+  OpBuilder builder(module.getBodyRegion());
+  builder.setInsertionPointToEnd(module.getBody());
+  std::string symbol;
+  do
+    symbol = (Twine(name) + "_" + Twine(names[name]++)).str();
+  while (module.lookupSymbol(symbol));
+  auto function = func::FuncOp::create(builder, loc, symbol, builder.getFunctionType(arguments, results));
+  function.setPrivate();
+  function.addEntryBlock();
+  return function;
+}
+
+LogicalResult KernelCache::replace(Operation *op, StringRef name, Type accumulator, ArrayRef<KernelOperand> operands,
+                                   Body body, StringRef key) {
+  SmallVector<Type> types;
+  std::string signature;
+  llvm::raw_string_ostream stream(signature);
+  stream << name << " " << op->getAttrDictionary() << " " << key;
+  for (const KernelOperand &operand : operands) {
+    if (!operand.value) {
+      stream << " none";
+      continue;
+    }
+    types.push_back(getKernelType(operand.value.getType(), operand.dynamicDims));
+    stream << " " << types.back();
+  }
+
+  func::FuncOp &function = functions[signature];
+  if (!function) {
+    function = createFunction(name, op->getLoc(), types, {});
+    OpBuilder builder = OpBuilder::atBlockBegin(&function.getBody().front());
+    Emitter e(op->getLoc(), builder, target, accumulator);
+    SmallVector<Value> arguments;
+    unsigned next = 0;
+    for (const KernelOperand &operand : operands)
+      arguments.push_back(operand.value ? function.getArgument(next++) : Value());
+    if (failed(body(e, arguments)))
+      return failure();
+    func::ReturnOp::create(e);
+    int64_t announced = getThreadScratchBytes(op, target);
+    if (e.getScratchBytes() > announced)
+      return op->emitError("kernel '") << name << "' takes " << e.getScratchBytes() << " bytes of scratch per thread, but "
+                                       << announced << " were announced to the memory plan";
+    scratchBytes = std::max(scratchBytes, e.getScratchBytes());
+  }
+
+  OpBuilder builder(op);
+  SmallVector<Value> values;
+  for (const KernelOperand &operand : operands)
+    if (operand.value)
+      values.push_back(castTo(builder, op->getLoc(), operand.value, types[values.size()]));
+  func::CallOp::create(builder, op->getLoc(), function, values);
+  op->erase();
+  return success();
+}
+
+func::FuncOp KernelCache::getHelper(StringRef name, Type accumulator, TypeRange arguments, TypeRange results,
+                                    HelperBody body) {
+  std::string signature;
+  llvm::raw_string_ostream stream(signature);
+  stream << "helper " << name << " " << accumulator;
+  for (Type type : arguments)
+    stream << " " << type;
+  if (func::FuncOp function = functions.lookup(signature))
+    return function;
+  Location loc = NameLoc::get(StringAttr::get(module.getContext(), name));
+  func::FuncOp function = createFunction(name, loc, arguments, results);
+  functions[signature] = function;
+  function.setNoInline(true);
+  Emitter e(loc, OpBuilder::atBlockBegin(&function.getBody().front()), target, accumulator);
+  func::ReturnOp::create(e, body(e, function.getArguments()));
+  return function;
+}
+
+ValueRange KernelCache::callHelper(Emitter &e, StringRef name, ValueRange arguments, TypeRange argumentTypes,
+                                   TypeRange results, HelperBody body) {
+  func::FuncOp function = getHelper(name, e.accumulator, argumentTypes, results, body);
+  SmallVector<Value> values;
+  for (auto [value, type] : llvm::zip_equal(arguments, argumentTypes))
+    values.push_back(castTo(e, e.getLoc(), value, type));
+  return func::CallOp::create(e, function, values).getResults();
+}
+
+Value collapseRows(Emitter &e, Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t rank = type.getRank();
+  if (rank <= 2 || !type.getLayout().isIdentity())
+    return memref;
+  SmallVector<ReassociationIndices> groups(2);
+  groups[0] = llvm::to_vector(llvm::seq<int64_t>(0, rank - 1));
+  groups[1] = {rank - 1};
+  return memref::CollapseShapeOp::create(e, memref, groups);
+}
+
+} // namespace bpt
