@@ -73,7 +73,6 @@ SmallVector<Type> getPlanArgumentTypes(MLIRContext *context) {
   auto offsets = MemRefType::get({ShapedType::kDynamic}, IntegerType::get(context, 64));
   return {LLVM::LLVMPointerType::get(context), bytes, offsets, IndexType::get(context)};
 }
-constexpr unsigned numPlanArguments = 4;
 
 void addPlanArguments(func::FuncOp function) {
   Location loc = function.getLoc();

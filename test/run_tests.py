@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Runs every test of a build: gtest programs, lit, conformance. Ends with 'N passed, N failed'.
+
+  run_tests.py --build build [--only gtest|lit|conformance] [--filter REGEX]
+"""
+import argparse, glob, json, os, re, shutil, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def find_lit(build):
+    """lit of the LLVM packages, or one on the PATH, or lit from PyPI in the build folder."""
+    for name in ("/usr/lib/llvm-22/bin/lit", "lit-22", "lit"):
+        found = name if os.path.exists(name) else shutil.which(name)
+        if found:
+            return [found]
+    venv = os.path.join(build, "venv")
+    if not os.path.exists(os.path.join(venv, "bin", "lit")):
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([os.path.join(venv, "bin", "pip"), "install", "--quiet", "lit"], check=True)
+    return [os.path.join(venv, "bin", "lit")]
+
+
+def run_gtest(build, pattern):
+    passed = failed = 0
+    for program in sorted(glob.glob(os.path.join(build, "bin", "*-tests"))):
+        with tempfile.NamedTemporaryFile(suffix=".json") as report:
+            command = [program, f"--gtest_output=json:{report.name}", "--gtest_brief=1"]
+            if pattern:
+                command.append(f"--gtest_filter=*{pattern}*")
+            code = subprocess.run(command).returncode
+            try:
+                result = json.load(open(report.name))
+                passed += result["tests"] - result["failures"] - result.get("disabled", 0)
+                failed += result["failures"]
+            except (OSError, ValueError):  # it crashed before it could report
+                failed += 1
+                print(f"FAIL {program}: exit {code}")
+    return passed, failed
+
+
+def run_lit(build, pattern):
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = find_lit(build) + ["-sv", f"--output={report.name}", os.path.join(build, "test")]
+        if pattern:
+            command.append(f"--filter={pattern}")
+        subprocess.run(command)
+        try:
+            tests = json.load(open(report.name))["tests"]
+        except (OSError, ValueError):
+            print("FAIL lit gave no report")
+            return 0, 1
+    good = {"PASS", "XFAIL", "FLAKYPASS"}
+    skipped = {"UNSUPPORTED", "EXCLUDED", "SKIPPED"}
+    return (sum(t["code"] in good for t in tests), sum(t["code"] not in good | skipped for t in tests))
+
+
+def run_conformance(build, pattern):
+    command = [sys.executable, os.path.join(HERE, "Conformance", "run.py"), "--bin", os.path.join(build, "bin")]
+    if pattern:
+        command += ["--only", pattern]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    counts = None
+    for line in process.stdout:
+        if match := re.fullmatch(r"(\d+) passed, (\d+) failed\n?", line):
+            counts = int(match[1]), int(match[2])
+        else:
+            print(line, end="", flush=True)
+    code = process.wait()
+    if counts is None or (code and not counts[1]):
+        print(f"FAIL conformance ended with exit {code}")
+        return (counts[0] if counts else 0), 1
+    return counts
+
+
+SUITES = {"gtest": run_gtest, "lit": run_lit, "conformance": run_conformance}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="runs every test of a build")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--only", choices=SUITES, help="one suite; default: all")
+    parser.add_argument("--filter", default="", help="only tests whose name matches")
+    arguments = parser.parse_args()
+    passed = failed = 0
+    for name in [arguments.only] if arguments.only else SUITES:
+        start = time.time()
+        good, bad = SUITES[name](os.path.abspath(arguments.build), arguments.filter)
+        print(f"{name}: {good} passed, {bad} failed, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+        passed += good
+        failed += bad
+    if passed + failed == 0:
+        print("no test was run", file=sys.stderr)
+        failed = 1
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
