@@ -1,5 +1,7 @@
 // Tile sizes, scratch and workspaces of the CPU kernels of contractions, feed-forward and cross-entropy.
 #include "bpt/Analysis/TileSizes.h"
+#include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/RowWiseSizes.h"
 #include "bpt/IR/BPT.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -176,6 +178,7 @@ int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
   return TypeSwitch<Operation *, int64_t>(op)
       .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
           [&](auto typed) { return product(typed.getInput()); })
+      .Case<AttentionOp, AttentionGradOp>([&](auto typed) { return getAttentionScratchBytes(typed, target); })
       .Case<linalg::LinalgOp>([&](linalg::LinalgOp linalgOp) {
         return linalg::isaContractionOpInterface(linalgOp) ? product(linalgOp.getDpsInits()[0]) : 0;
       })
@@ -186,6 +189,10 @@ SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
   return TypeSwitch<Operation *, SizeFormula>(op)
       .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
           [&](auto typed) { return getWorkspace(typed, target); })
+      .Case<AttentionGradOp>([](AttentionGradOp typed) { return getAttentionWorkspaceBytes(typed); })
+      .Case<LayerNormGradOp, RMSNormGradOp>([](auto typed) { return getNormWorkspaceBytes(typed); })
+      .Case<EmbeddingGradOp>([](EmbeddingGradOp typed) { return getEmbeddingWorkspaceBytes(typed); })
+      .Case<GlobalNormOp>([](GlobalNormOp typed) { return getGlobalNormWorkspaceBytes(typed); })
       .Default([](Operation *) { return SizeFormula(0); });
 }
 

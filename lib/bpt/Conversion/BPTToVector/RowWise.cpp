@@ -64,7 +64,7 @@ SmallVector<Value> sumColumns(Emitter &e, Value begin, Value end, unsigned count
   Value whole = e.add(begin, e.mul(e.div(length, e.lanes), e.lanes));
   sums = e.loop(unrolled, whole, e.lanes, sums,
                 [&](Value column, ValueRange carried) { return addTo(carried, column, Value()); });
-  sums = e.ifThen(
+  sums = e.choose(
       e.less(whole, end), [&] { return addTo(sums, whole, e.maskFirst(e.sub(end, whole))); },
       [&] { return Emitter::Values(sums); });
   SmallVector<Value> results;
@@ -87,10 +87,6 @@ Value expandScalar(OpBuilder &builder, Location loc, Value memref) {
     return memref;
   SmallVector<int64_t> one = {1};
   return memref::ExpandShapeOp::create(builder, loc, one, memref, ArrayRef<ReassociationIndices>{});
-}
-
-Type getAccumulatorType(Type storage) {
-  return storage.isF64() ? storage : Float32Type::get(storage.getContext());
 }
 
 } // namespace bpt

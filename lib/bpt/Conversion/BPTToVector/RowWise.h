@@ -35,7 +35,4 @@ void visitColumns(Emitter &e, mlir::Value begin, mlir::Value end,
 
 /// 0-d memrefs as memrefs of one element; others as they are.
 mlir::Value expandScalar(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value memref);
-
-/// The accumulator type of a storage type: f64 for f64, f32 otherwise.
-mlir::Type getAccumulatorType(mlir::Type storage);
 } // namespace bpt

@@ -1,0 +1,168 @@
+// Blocks and scratch layouts of the attention kernels.
+#include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/TileSizes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include <algorithm>
+
+using namespace mlir;
+
+namespace bpt {
+
+template <typename OpTy>
+static AttentionFeatures getFeatures(OpTy op) {
+  AttentionFeatures features;
+  features.bias = op.getBias() != nullptr;
+  features.segments = op.getQuerySegments() != nullptr;
+  features.softcap = op.getSoftcap().convertToDouble() > 0;
+  features.dropout = op.getDropout().convertToDouble() > 0;
+  return features;
+}
+
+AttentionFeatures AttentionFeatures::get(AttentionOp op) {
+  AttentionFeatures features = getFeatures(op);
+  features.probabilities = op.hasProbabilities();
+  return features;
+}
+
+AttentionFeatures AttentionFeatures::get(AttentionGradOp op) {
+  AttentionFeatures features = getFeatures(op);
+  // The derivative of the softcap needs the scores themselves; probabilities do not help then.
+  features.probabilities = op.getProbabilities() != nullptr && !features.softcap;
+  return features;
+}
+
+//===-- Blocks --------------------------------------------------------------------------------------------------===//
+
+/// `limit`, or what covers a shorter static `extent`, as a multiple of `unit`.
+static int64_t getBlock(int64_t limit, int64_t extent, int64_t unit) {
+  if (!ShapedType::isDynamic(extent))
+    limit = std::min(limit, std::max<int64_t>(extent, 1));
+  return (limit + unit - 1) / unit * unit;
+}
+
+/// Rows of scores are whole register tiles (6), steps of the products over keys (4), dropout calls (8) and transposed 16 x 16 blocks.
+static constexpr int64_t keyUnit = 48;
+
+template <typename OpTy>
+static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t queries, int64_t keys) {
+  auto query = cast<ShapedType>(op.getQuery().getType()), key = cast<ShapedType>(op.getKey().getType());
+  AttentionTiles tiles;
+  Type element = query.getElementType();
+  tiles.bytes = element.isF64() ? 8 : 4;
+  tiles.lanes = target.vectorBits / (8 * tiles.bytes);
+  tiles.vectors = target.vectorRegisters >= 32 ? 4 : 2;
+  tiles.headDim = query.getDimSize(3);
+  tiles.queryBlock = getBlock(getScheduleEntry(op, "q_block").value_or(queries), query.getDimSize(1), tiles.getPanel());
+  tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), keyUnit);
+  return tiles;
+}
+
+// The results of a row depend on keyBlock of the forward (when the running maximum moves), and on nothing else here: the
+// gradients are chains of multiply-adds in ascending order, however they are cut.
+
+AttentionTiles AttentionTiles::getForward(AttentionOp op, const TargetInfo &target) {
+  return getTiles(op, target, 192, 96);
+}
+
+AttentionTiles AttentionTiles::getQueryPass(AttentionGradOp op, const TargetInfo &target) {
+  return getTiles(op, target, 192, 96);
+}
+
+AttentionTiles AttentionTiles::getKeyPass(AttentionGradOp op, const TargetInfo &target) {
+  AttentionTiles tiles = getTiles(op, target, 64, 192);
+  // Keys, values and both accumulators stay in the second-level cache.
+  if (tiles.headDim * tiles.bytes > 512)
+    tiles.keyBlock = std::min<int64_t>(tiles.keyBlock, 96);
+  return tiles;
+}
+
+int64_t AttentionTiles::getRowLength() const {
+  int64_t padded = getPaddedDim();
+  return padded * bytes >= 512 ? padded + lanes : padded;
+}
+
+//===-- Scratch -------------------------------------------------------------------------------------------------===//
+
+/// What all passes have: scores and what changes them, and statistics of each query.
+static void addScores(ScratchLayout &layout, AttentionScratch &scratch, const AttentionTiles &tiles,
+                      const AttentionFeatures &features, bool gradient) {
+  int64_t block = tiles.keyBlock * tiles.getScoreLength();
+  scratch.query = layout.add(tiles.queryBlock * tiles.getDepth());
+  scratch.key = layout.add(tiles.keyBlock * tiles.getRowLength());
+  scratch.value = layout.add(tiles.keyBlock * tiles.getRowLength());
+  scratch.scores = layout.add(block);
+  if (features.bias)
+    scratch.bias = layout.add(block);
+  if (features.dropout)
+    scratch.keep = layout.add(block);
+  if (gradient) {
+    scratch.dout = layout.add(tiles.queryBlock * tiles.getDepth());
+    scratch.gradient = layout.add(block);
+    if (features.softcap)
+      scratch.softcap = layout.add(block);
+  } else {
+    scratch.maximum = layout.add(tiles.queryBlock);
+  }
+  scratch.total = layout.add(tiles.queryBlock);
+  scratch.factor = layout.add(tiles.queryBlock);
+}
+
+AttentionScratch AttentionScratch::getForward(const AttentionTiles &tiles, const AttentionFeatures &features) {
+  AttentionScratch scratch;
+  ScratchLayout layout(tiles.bytes);
+  addScores(layout, scratch, tiles, features, /*gradient=*/false);
+  scratch.accumulator = layout.add(tiles.getPaddedQueries() * tiles.getPaddedDim());
+  scratch.bytes = layout.getBytes();
+  return scratch;
+}
+
+AttentionScratch AttentionScratch::getQueryPass(const AttentionTiles &tiles, const AttentionFeatures &features) {
+  AttentionScratch scratch;
+  ScratchLayout layout(tiles.bytes);
+  addScores(layout, scratch, tiles, features, /*gradient=*/true);
+  scratch.accumulator = layout.add(tiles.getPaddedQueries() * tiles.getPaddedDim());
+  scratch.bytes = layout.getBytes();
+  return scratch;
+}
+
+AttentionScratch AttentionScratch::getKeyPass(const AttentionTiles &tiles, const AttentionFeatures &features) {
+  AttentionScratch scratch;
+  ScratchLayout layout(tiles.bytes);
+  addScores(layout, scratch, tiles, features, /*gradient=*/true);
+  scratch.queryRows = layout.add(tiles.queryBlock * tiles.getRowLength());
+  scratch.doutRows = layout.add(tiles.queryBlock * tiles.getRowLength());
+  scratch.accumulator = layout.add(tiles.keyBlock * tiles.getPaddedDim());
+  scratch.second = layout.add(tiles.keyBlock * tiles.getPaddedDim());
+  scratch.bytes = layout.getBytes();
+  return scratch;
+}
+
+AttentionScratch AttentionScratch::getBiasPass(const AttentionTiles &tiles, const AttentionFeatures &features) {
+  AttentionScratch scratch;
+  ScratchLayout layout(tiles.bytes);
+  addScores(layout, scratch, tiles, features, /*gradient=*/true);
+  scratch.sum = layout.add(tiles.keyBlock * tiles.getScoreLength());
+  scratch.bytes = layout.getBytes();
+  return scratch;
+}
+
+int64_t getAttentionScratchBytes(AttentionOp op, const TargetInfo &target) {
+  return AttentionScratch::getForward(AttentionTiles::getForward(op, target), AttentionFeatures::get(op)).bytes;
+}
+
+int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target) {
+  AttentionFeatures features = AttentionFeatures::get(op);
+  AttentionTiles queryPass = AttentionTiles::getQueryPass(op, target);
+  int64_t bytes = std::max(AttentionScratch::getQueryPass(queryPass, features).bytes,
+                           AttentionScratch::getKeyPass(AttentionTiles::getKeyPass(op, target), features).bytes);
+  return features.bias ? std::max(bytes, AttentionScratch::getBiasPass(queryPass, features).bytes) : bytes;
+}
+
+SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op) {
+  int64_t bytes = cast<ShapedType>(op.getQuery().getType()).getElementType().isF64() ? 8 : 4;
+  SizeFormula elements = getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) *
+                         getOperandDim(op, op.getQuery(), 2);
+  return elements * SizeFormula(bytes);
+}
+
+} // namespace bpt
