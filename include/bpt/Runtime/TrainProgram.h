@@ -1,0 +1,139 @@
+// A compiled training program with its memory: one arena that holds parameters, moments, the batch and the step's
+// buffers.
+#pragma once
+#include "bpt/Runtime/Arena.h"
+#include "bpt/Runtime/Program.h"
+#include "bpt/Runtime/TrainOptions.h"
+#include "bpt/Runtime/TrainState.h"
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bpt {
+
+/// What the arguments and results of `train_step` are: positions in its signature.
+struct StepSignature {
+  std::vector<TrainedParameter> parameters;
+  std::vector<size_t> values, firstMoments, secondMoments; ///< arguments of each parameter
+  std::vector<bool> decays;
+  size_t step = 0, lr = 0, tokens = 0, targets = 0;
+  std::optional<size_t> seed;
+  size_t loss = 0, gradNorm = 0; ///< results
+  std::optional<int64_t> range;  ///< of the tokens: the size of the vocabulary
+};
+
+/// Reads the signature of `train_step` by the names of its arguments: parameters, `<p>.m`, `<p>.v`, `step`, `lr`,
+/// `seed`, `tokens`, `targets`. Errors (exit 1): an argument missing, one that training cannot give, a parameter or
+/// moment that is not updated in place.
+Expected<StepSignature> readStepSignature(const EntryInfo &entry);
+
+/// Sizes of a batch.
+struct BatchShape {
+  int64_t accumulate = 1; ///< micro-steps
+  int64_t batch = 0;      ///< sequences of a micro-step
+  int64_t context = 0;    ///< tokens of a sequence
+
+  int64_t sequences() const { return accumulate * batch; }
+  int64_t tokens() const { return accumulate * batch * context; }
+};
+
+/// The sizes that the argument `tokens` ([AxB]xT, -1: dynamic) and the options agree on. Errors (exit 1) show both
+/// sides.
+Expected<BatchShape> resolveBatch(const ArgumentInfo &tokens, const TrainOptions &options);
+
+/// What one step gives.
+struct StepResult {
+  double loss = 0;
+  double gradNorm = 0;
+};
+
+/// Plans and runs the entries `train_step`, `loss` and `next_logits` of a program. Nothing is allocated before
+/// allocate().
+///
+/// Arena: parameters, moments, tokens and targets at its head; behind them the work region, which is as large as the
+/// largest entry needs, since only one runs at a time. `loss` and `next_logits` take the graph's own types: where the
+/// masters are wider, their parameters are rounded into the work region first.
+class TrainProgram {
+public:
+  /// Plans for the sizes of `options`. Errors: exit 1 for a program that cannot be trained or does not fit the options.
+  static Expected<TrainProgram> plan(Program program, const TrainOptions &options, int threads);
+
+  const StepSignature &signature() const { return step; }
+  const BatchShape &batchShape() const { return batch; }
+  bool canValidate() const { return validation.has_value(); }
+  bool canSample() const { return sampling.has_value(); }
+
+  int64_t parameterCount() const;
+  int64_t headBytes() const { return head; }
+  int64_t workBytes() const { return work; }
+  /// Bytes of the arena: the planned peak of the run.
+  int64_t plannedBytes() const { return head + work; }
+  /// The plan of the training step, without the head.
+  const Plan &stepPlan() const { return trainPlan; }
+  /// The head as slots for the plot.
+  std::vector<PlannedSlot> headSlots() const;
+  /// Model FLOPs of one step; 0 where the program does not say.
+  int64_t stepFlops() const { return flops; }
+
+  /// Allocates the arena. Errors: exit 4.
+  Status allocate();
+
+  /// Parameters and moments; after allocate().
+  const TrainState &state() const { return views; }
+  /// The batch to fill before runStep: batchShape().tokens() ids each; of validate: the first batch·context of them.
+  int32_t *tokens() const { return tokenView.as<int32_t>(); }
+  int32_t *targets() const { return targetView.as<int32_t>(); }
+
+  /// Runs step `number` (from 1), updating the state in place.
+  Expected<StepResult> runStep(int64_t number, double lr, int64_t seed);
+
+  /// The loss of the first micro-batch in tokens() and targets(), without any update.
+  Expected<double> validate();
+
+  /// Before the first nextLogits after a step or validation.
+  void beginSampling();
+  /// Logits of the token that follows position `position` (from 0) of `ids`, which has sampleContext() ids at most.
+  Expected<std::vector<float>> nextLogits(const std::vector<int32_t> &ids, int64_t position);
+  /// Tokens that nextLogits can look back on.
+  int64_t sampleContext() const;
+
+private:
+  /// An entry besides train_step: its plan and where its arguments come from.
+  struct Inference {
+    Entry entry;
+    Plan plan;
+    std::vector<Shape> shapes;
+    std::vector<int64_t> parameterOf; ///< index into the state's parameters, or -1
+    std::vector<Tensor> arguments;    ///< after allocate()
+    int64_t convertedBytes = 0;       ///< of parameters whose type differs from the master's
+    std::optional<size_t> tokens, targets, position;
+  };
+
+  Status planStep(const TrainOptions &options);
+  Status addArgument(Inference &inference, size_t position);
+  Expected<Inference> planInference(const std::string &name);
+  Status bindInference(Inference &inference);
+  Status bindStep();
+  void convertParameters(const Inference &inference);
+
+  Program program = {};
+  std::optional<Entry> train;
+  StepSignature step;
+  BatchShape batch;
+  Plan trainPlan;
+  std::vector<Shape> trainShapes;
+  std::optional<Inference> validation, sampling;
+  int threadCount = 1;
+  int64_t stateBytes = 0, head = 0, work = 0, flops = 0;
+
+  Arena arena;
+  std::shared_ptr<Arena> workArena;
+  TrainState views;
+  Tensor tokenView, targetView;
+  std::vector<Tensor> trainArguments;
+  std::unique_ptr<ThreadPool> pool;
+};
+
+} // namespace bpt
