@@ -1,0 +1,116 @@
+// From the options of a training run to a compiled program that trains.
+#include "bpt/Engine/Training.h"
+#include "bpt/IR/BPT.h"
+#include "bpt/Models/Models.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+template <typename T, typename U>
+static void assignIfSet(const std::optional<T> &from, U &to) {
+  if (from)
+    to = *from;
+}
+
+/// What the flags shared by all models say.
+template <typename Options>
+static Status applyCommon(const TrainOptions &from, Options &to) {
+  if (!from.preset.empty())
+    if (std::optional<std::string> mistake = applyPreset(from.preset, to))
+      return usageError(*mistake);
+  assignIfSet(from.layers, to.layers);
+  assignIfSet(from.heads, to.heads);
+  assignIfSet(from.embed, to.embed);
+  assignIfSet(from.hidden, to.hidden);
+  assignIfSet(from.vocab, to.vocab);
+  if (!from.dtype.empty())
+    to.dtype = from.dtype;
+  if (from.context)
+    to.context = from.context;
+  to.batch = from.batchOr(defaultBatch);
+  return {};
+}
+
+static Expected<OwningOpRef<ModuleOp>> checked(OwningOpRef<ModuleOp> module) {
+  if (!module)
+    return badInput("the model could not be built");
+  return module;
+}
+
+static Expected<OwningOpRef<ModuleOp>> buildModel(MLIRContext &context, const TrainOptions &options) {
+  if (options.model == "gpt") {
+    GPTOptions gpt;
+    if (Status status = applyCommon(options, gpt); !status)
+      return status.takeError();
+    assignIfSet(options.dropout, gpt.dropout);
+    assignIfSet(options.tied, gpt.tied);
+    assignIfSet(options.bias, gpt.bias);
+    if (!options.position.empty())
+      gpt.position = options.position;
+    if (std::optional<std::string> mistake = findMistake(gpt))
+      return usageError(*mistake);
+    return checked(buildGPT(&context, gpt));
+  }
+  LlamaOptions llama;
+  if (Status status = applyCommon(options, llama); !status)
+    return status.takeError();
+  assignIfSet(options.kvHeads, llama.kvHeads);
+  assignIfSet(options.ropeTheta, llama.ropeTheta);
+  assignIfSet(options.normEps, llama.normEps);
+  if (std::optional<std::string> mistake = findMistake(llama))
+    return usageError(*mistake);
+  return checked(buildLlama(&context, llama));
+}
+
+Expected<OwningOpRef<ModuleOp>> readTrainingGraph(Compiler &compiler, const TrainOptions &options) {
+  if (!options.graph.empty())
+    return compiler.read(options.graph);
+  return buildModel(compiler.getContext(), options);
+}
+
+/// The way from a loss graph to a training step, as a textual pipeline.
+static std::string getPipeline(const TrainOptions &options, bool canSample) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << "builtin.module(" << (canSample ? "bpt-build-sampler," : "") << "bpt-form-blocks{strategy=" << options.strategy
+         << " block=" << options.block;
+  if (options.keepActivations != "auto")
+    stream << " keep=" << options.keepActivations;
+  stream << "},bpt-outline-layers,bpt-build-train-step{";
+  auto real = [&](llvm::StringRef name, double value) { stream << name << "=" << llvm::format("%.17g", value) << " "; };
+  real("beta1", options.beta1);
+  real("beta2", options.beta2);
+  real("eps", options.eps);
+  real("weight-decay", options.weightDecay);
+  real("clip", options.clip);
+  stream << "accumulate=" << options.accumulate << "})";
+  return text;
+}
+
+Expected<Program> compileTraining(const TrainOptions &options) {
+  Compiler compiler;
+  Expected<OwningOpRef<ModuleOp>> module = readTrainingGraph(compiler, options);
+  if (!module)
+    return module.takeError();
+  unsigned heads = 0;
+  (*module)->walk([&](LinearCrossEntropyOp) { ++heads; });
+  if (Status status = compiler.runPipeline(**module, getPipeline(options, heads == 1)); !status)
+    return status.takeError();
+  CompileOptions compile;
+  Expected<Target> target = parseTarget(options.target);
+  if (!target)
+    return target.takeError();
+  compile.target = *target;
+  compile.entries = {"train_step", "loss"};
+  if (heads == 1)
+    compile.entries.push_back("next_logits");
+  if (Status status = compiler.selectEntries(**module, compile); !status)
+    return status.takeError();
+  return compiler.load(**module, compile);
+}
+
+} // namespace bpt
