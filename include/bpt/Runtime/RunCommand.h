@@ -50,10 +50,10 @@ struct RunReport {
 };
 
 /// One entry with its arguments, ready to run.
-class Run {
+class EntryRun {
 public:
   /// Loads or makes up the arguments and prepares the entry. `warnings` receives lines for the user.
-  static Expected<Run> start(const Program &program, const RunRequest &request, std::string &warnings);
+  static Expected<EntryRun> start(const Program &program, const RunRequest &request, std::string &warnings);
 
   const Entry &entry() const { return prepared; }
   /// In the order of the signature. A run updates those that are results in place.
@@ -101,9 +101,9 @@ std::string formatComparison(const std::vector<Comparison> &comparisons);
 std::string benchJson(const RunReport &report);
 /// A run without benchmark as JSON: entry target threads, the bytes, and of each result type, shape, min, max, mean and the
 /// number of elements that are not finite.
-std::string runJson(const Run &run);
+std::string runJson(const EntryRun &run);
 /// Both for people.
-std::string formatRun(const Run &run);
+std::string formatRun(const EntryRun &run);
 std::string formatBench(const RunReport &report);
 
 /// Everything bpt-exec does once it has a program. Prints on standard output (warnings and errors on standard error,

@@ -71,7 +71,7 @@ Expected<std::string> planText(const Program &program, const RunRequest &request
 Expected<std::string> runText(const Program &program, const RunRequest &request, std::string &warnings) {
   if (request.plan)
     return planText(program, request, warnings);
-  Expected<Run> run = Run::start(program, request, warnings);
+  Expected<EntryRun> run = EntryRun::start(program, request, warnings);
   if (!run)
     return run.takeError();
   if (Status status = run->execute(); !status)
@@ -90,7 +90,7 @@ Expected<std::string> runText(const Program &program, const RunRequest &request,
 
 } // namespace
 
-Expected<Run> Run::start(const Program &program, const RunRequest &request, std::string &warnings) {
+Expected<EntryRun> EntryRun::start(const Program &program, const RunRequest &request, std::string &warnings) {
   Expected<Entry> entry = program.entry(request.entry);
   if (!entry)
     return entry.takeError();
@@ -102,7 +102,7 @@ Expected<Run> Run::start(const Program &program, const RunRequest &request, std:
   if (!arguments)
     return arguments.takeError();
 
-  Run run;
+  EntryRun run;
   run.prepared = entry.take();
   run.tensors = arguments.take();
   resetPeakAllocatedBytes();
@@ -122,7 +122,7 @@ Expected<Run> Run::start(const Program &program, const RunRequest &request, std:
   return run;
 }
 
-Status Run::execute() {
+Status EntryRun::execute() {
   Expected<std::vector<Tensor>> results = prepared.run(tensors);
   if (!results)
     return results.takeError();
@@ -131,7 +131,7 @@ Status Run::execute() {
   return {};
 }
 
-Status Run::bench(int count) {
+Status EntryRun::bench(int count) {
   std::vector<double> seconds;
   for (int i = 0; i < count; ++i) {
     auto begin = std::chrono::steady_clock::now();

@@ -1,4 +1,5 @@
 // The flags shared by bpt-exec and bpt-run.
+#include "bpt/Runtime/File.h"
 #include "bpt/Runtime/RunCommand.h"
 #include "bpt/Runtime/Sizes.h"
 #include "bpt/Runtime/Threads.h"
@@ -31,6 +32,20 @@ bool parseShape(const std::string &text, std::map<std::string, Shape> &shapes) {
   return true;
 }
 
+/// Adds `--flag=N`, an integer from `least` to `most`.
+template <typename Int>
+CLI::Option *addInteger(CLI::App &app, const std::string &flag, Int &value, Int least, Int most, const char *help) {
+  auto parse = [flag, &value, least, most](const std::string &text) {
+    Int number = 0;
+    auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (failure != std::errc() || end != text.data() + text.size() || number < least || number > most)
+      throw CLI::ValidationError(flag, fmt::format("expected an integer from {} to {}, but got {}", least, most,
+                                                   inQuotes(text)));
+    value = number;
+  };
+  return app.add_option_function<std::string>(flag, parse, help)->type_name("N");
+}
+
 } // namespace
 
 void addRunOptions(CLI::App &app, RunRequest &request) {
@@ -46,23 +61,20 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
          [&request](const std::vector<std::string> &texts) {
            for (const std::string &text : texts)
              if (!parseShape(text, request.shapes))
-               throw CLI::ValidationError("--shape", "expected NAME=2x128x64, but got " + text);
+               throw CLI::ValidationError("--shape", "expected NAME=2x128x64, but got " + inQuotes(text));
          },
-         "sizes of a random argument with dynamic dimensions, as in x=2x128x64; once per argument")
+         "sizes of a random argument that has dynamic ones, as in x=2x128x64; repeatable")
       ->type_name("NAME=SIZES")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->default_str("none");
-  app.add_option("--threads", request.threads, "number of threads")
-      ->type_name("N")
-      ->check(CLI::Range(1, maxThreads))
+  addInteger(app, "--threads", request.threads, 1, maxThreads, "number of threads")
       ->default_str("OMP_NUM_THREADS, else the processors");
-  app.add_option("--seed", request.seed, "seed of random arguments: floats N(0,1), integers in [0, range)")
-      ->type_name("N")
+  addInteger<uint64_t>(app, "--seed", request.seed, 0, UINT64_MAX,
+                       "seed of random arguments: floats N(0,1), integers in [0, range)")
       ->default_str("0");
-  app.add_option("--bench", request.bench, "run N more times after the first and report the median time in seconds")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1000000000))
+  addInteger(app, "--bench", request.bench, 1, INT32_MAX,
+             "run N more times after the first and report the median time in seconds")
       ->default_str("no benchmark");
   app.add_option_function<std::string>(
          "--memory",
@@ -72,7 +84,7 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
              throw CLI::ValidationError("--memory", bytes ? "expected more than 0 bytes" : bytes.error().message);
            request.memoryLimit = *bytes;
          },
-         "most bytes the arena may have (512MiB, 1.5GB, 2g, or plain bytes); a larger plan is refused with exit code 4")
+         "most bytes the arena may have, such as 512MiB, 1.5GB or 2g; a larger plan is exit 4")
       ->type_name("BYTES")
       ->default_str("no limit");
   app.add_flag("--plan", request.plan, "print the memory plan for these arguments and do not run");

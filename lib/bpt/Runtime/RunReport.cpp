@@ -76,7 +76,7 @@ std::string benchJson(const RunReport &report) {
                {"measured_peak_bytes", report.measuredPeakBytes}});
 }
 
-std::string runJson(const Run &run) {
+std::string runJson(const EntryRun &run) {
   const RunReport &report = run.report();
   Json json = {{"entry", report.entry},
                {"target", report.target},
@@ -94,7 +94,7 @@ std::string runJson(const Run &run) {
   return dump(json);
 }
 
-std::string formatRun(const Run &run) {
+std::string formatRun(const EntryRun &run) {
   std::vector<std::string> names, types;
   for (const NamedTensor &result : run.results()) {
     names.push_back(result.name);
