@@ -47,6 +47,63 @@ def BuildSamplerPass : Pass<"bpt-build-sampler", "::mlir::ModuleOp"> {
 }
 def LowerStructurePass : Pass<"bpt-lower-structure", "::mlir::ModuleOp"> {
   let summary = "inlines checkpoints, turns blockwise maps into loops with a peeled tail";
+  let description = [{
+    A `bpt.checkpoint` with a body is inlined, one with a callee becomes a `func.call`. A `bpt.blockwise` becomes an `scf.for` over
+    its whole blocks, followed by the body once more for the rows that are left (nothing where the block divides the length; no
+    loop where one block is all there is). With a static length both have static shapes, whatever `?` the body had. With a
+    dynamic one the main loop's blocks are static and the tail is a loop of none or one iteration.
+
+    A sliced result is put together in place: in the buffer of a sliced operand of its type that nothing reads afterwards (an
+    argument of a private function counts when it is dead at every call), else in a fresh `tensor.empty`. Accumulated values are
+    carried by the loop. `bpt.barrier` stays until *buffers*.
+
+    Preconditions:
+    * stage graph, blocks or step;
+    * sizes of sliced results other than the sequence are static, or those of an operand.
+
+    Why a tail and not a minimum in the loop: kernels get constant sizes, and the plan gets sizes that are formulas of the
+    arguments' dims.
+
+    ```mlir
+    func.func @before(%x: tensor<2x40x8xf32>, %w: tensor<8xf32>) -> tensor<2x40x8xf32> {
+      %y = bpt.blockwise sliced(%x : tensor<2x40x8xf32>) shared(%w : tensor<8xf32>) dims = [1, 1] block = 16 {
+      ^bb0(%offset: index, %xb: tensor<2x?x8xf32>, %wb: tensor<8xf32>):
+        %c1 = arith.constant 1 : index
+        %n = tensor.dim %xb, %c1 : tensor<2x?x8xf32>
+        %o = tensor.empty(%n) : tensor<2x?x8xf32>
+        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x?x8xf32>) weight(%wb : tensor<8xf32>)
+          outs(%o : tensor<2x?x8xf32>) -> tensor<2x?x8xf32>
+        bpt.yield %r : tensor<2x?x8xf32>
+      } -> tensor<2x40x8xf32>
+      return %y : tensor<2x40x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @after(%x: tensor<2x40x8xf32>, %w: tensor<8xf32>) -> tensor<2x40x8xf32> {
+      %c0 = arith.constant 0 : index
+      %c16 = arith.constant 16 : index
+      %c32 = arith.constant 32 : index
+      %d = tensor.empty() : tensor<2x40x8xf32>
+      %whole = scf.for %i = %c0 to %c32 step %c16 iter_args(%a = %d) -> (tensor<2x40x8xf32>) {
+        %xb = tensor.extract_slice %x[0, %i, 0] [2, 16, 8] [1, 1, 1] : tensor<2x40x8xf32> to tensor<2x16x8xf32>
+        %o = tensor.empty() : tensor<2x16x8xf32>
+        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x16x8xf32>) weight(%w : tensor<8xf32>)
+          outs(%o : tensor<2x16x8xf32>) -> tensor<2x16x8xf32>
+        %b = tensor.insert_slice %r into %a[0, %i, 0] [2, 16, 8] [1, 1, 1] : tensor<2x16x8xf32> into tensor<2x40x8xf32>
+        scf.yield %b : tensor<2x40x8xf32>
+      }
+      %xt = tensor.extract_slice %x[0, 32, 0] [2, 8, 8] [1, 1, 1] : tensor<2x40x8xf32> to tensor<2x8x8xf32>
+      %ot = tensor.empty() : tensor<2x8x8xf32>
+      %rt = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xt : tensor<2x8x8xf32>) weight(%w : tensor<8xf32>)
+        outs(%ot : tensor<2x8x8xf32>) -> tensor<2x8x8xf32>
+      %y = tensor.insert_slice %rt into %whole[0, 32, 0] [2, 8, 8] [1, 1, 1] : tensor<2x8x8xf32> into tensor<2x40x8xf32>
+      return %y : tensor<2x40x8xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   let summary = "chooses tile sizes and creates the workspaces of every op";
@@ -70,6 +127,30 @@ def PlanMemoryPass : Pass<"bpt-plan-memory", "::mlir::ModuleOp"> {
 }
 def VerifyStagePass : Pass<"bpt-verify-stage", "::mlir::ModuleOp"> {
   let summary = "names every op that may not be there any more at a stage";
+  let description = [{
+    The contract of each stage, executable: an error at every op that does not belong to `stage`, with the stages it belongs to
+    and the pass that removes it. Changes nothing.
+
+    | stage | may be there |
+    |---|---|
+    | graph | bpt compute ops, linalg, tensor, arith, math, func; no memrefs |
+    | blocks | the same and `bpt.checkpoint`, `bpt.blockwise` |
+    | step | the same and `bpt.barrier`, scf (micro-steps) |
+    | tiles | no checkpoint or blockwise any more; affine |
+    | buffers | no tensors, no `bpt.barrier`, no `memref.alloc`, no large `memref.alloca`, no copy of a whole buffer |
+    | kernels | func, scf, arith, math, memref, vector, llvm, `bpt.thread_scratch`; no other bpt op, no linalg |
+    | llvm | llvm (gpu and nvvm for a GPU) |
+
+    Dialects of others may stay until *tiles*.
+
+    ```mlir
+    // bpt-verify-stage{stage=tiles}: 'bpt.barrier' may be there, a 'bpt.checkpoint' would be an error.
+    func.func @good(%x: tensor<2x8x4xf32>) -> tensor<2x8x4xf32> {
+      %y = bpt.barrier %x : tensor<2x8x4xf32>
+      return %y : tensor<2x8x4xf32>
+    }
+    ```
+  }];
   let options = [Option<"stage", "stage", "std::string", "\"\"", "graph | blocks | step | tiles | buffers | kernels | llvm">];
 }
 

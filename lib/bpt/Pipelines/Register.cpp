@@ -17,10 +17,13 @@ namespace {
 void registerDialect(mlir::DialectRegistry &registry) {
   registry.insert<BPTDialect>();
   registerBufferizationModels(registry);
+  registerSequenceModels(registry);
 }
 
 void registerPasses() {
   registerBuildSamplerPass();
+  registerLowerStructurePass();
+  registerVerifyStagePass();
   registerMarkEntriesPass();
   registerPlanMemoryPass();
   registerConvertBPTToLinalgPass();

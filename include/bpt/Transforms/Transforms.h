@@ -1,0 +1,24 @@
+// What the structural passes do, as functions: each with what it asks for and what it leaves behind.
+#pragma once
+
+#include "bpt/IR/BPT.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace bpt {
+/// The stages of compilation, in order (DESIGN 2).
+enum class Stage { Graph, Blocks, Step, Tiles, Buffers, Kernels, LLVM };
+
+/// Emits an error at every op that may not be there at `stage`, and fails if there is one. Changes nothing.
+mlir::LogicalResult verifyStage(mlir::ModuleOp module, Stage stage);
+
+/// tiles: every bpt.checkpoint is inlined, or becomes a func.call of its callee; every bpt.blockwise becomes a loop over whole
+/// blocks and a peeled tail. Asks for verified ops of stage graph, blocks or step. Fails with an error on a result of a
+/// blockwise op whose dynamic size its operands do not tell.
+mlir::LogicalResult lowerStructure(mlir::ModuleOp module);
+
+/// Clones the ops of `body` but its terminator to the builder's insertion point, `arguments` in place of the block's arguments.
+/// Their shapes may be more static than the arguments'; what follows from that is carried through the ops (an op nobody knows
+/// here sees its operands cast back). Returns the clones of what the terminator takes.
+llvm::SmallVector<mlir::Value> cloneWithStaticShapes(mlir::OpBuilder &builder, mlir::Block &body,
+                                                     mlir::ValueRange arguments);
+} // namespace bpt
