@@ -104,9 +104,9 @@ def main():
     say("training")
     start = time.time()
     directory = os.path.join(a.out, "run")
-    run([f"{a.bin}/bpt-train", graph, f"--tokens={train}", f"--valid-tokens={valid}", "--token-type=u8", f"--steps={a.steps}",
+    run([f"{a.bin}/bpt-train", "--model=gpt", "--preset=byte-small", f"--tokens={train}", f"--valid-tokens={valid}", "--token-type=u8", f"--steps={a.steps}",
          f"--valid-every={max(1, a.steps // 4)}", "--valid-batches=64", "--batch=8", "--lr=3e-3", "--min-lr=3e-4", f"--warmup={a.steps // 20}",
-         "--seed=1", f"--checkpoint-every={max(1, a.steps // 2)}", f"--sample-every={a.steps}", f"--prompt={PROMPT}", f"--out={directory}"]
+         "--seed=1", f"--checkpoint-every={max(1, a.steps // 2)}", f"--sample-every={a.steps}", f"--sample-prompt={PROMPT}", f"--out={directory}"]
         + (["--resume"] if glob.glob(os.path.join(directory, "checkpoints", "step-*")) else []))
     print(f"trained in {time.time() - start:.0f} s")
 

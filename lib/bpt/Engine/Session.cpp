@@ -9,7 +9,7 @@ namespace bpt {
 /// Runs the entry and the reference in f64 on the same arguments and prints how far apart they are.
 static Status check(const std::string &tool, const Program &program, const Program &reference, const RunRequest &request) {
   std::string warnings;
-  Expected<Run> run = Run::start(program, request, warnings);
+  Expected<EntryRun> run = EntryRun::start(program, request, warnings);
   if (!warnings.empty())
     llvm::errs() << tool << ": " << warnings;
   if (!run)
