@@ -7,11 +7,16 @@ include "mlir/IR/OpBase.td"
 def BPT_CostModelOpInterface : OpInterface<"CostModelOpInterface"> {
   let cppNamespace = "::bpt";
   let description = [{
-    Counts are formulas over the dynamic dims, as `bpt::SizeFormula` (Interfaces/SizeFormula.h): static shapes give numbers.
+    Model FLOPs: products of the mathematics, masked scores not counted, recomputation not counted (DESIGN 6). Contractions of
+    linalg are counted by their loop ranges and need no model.
   }];
   let methods = [
-    InterfaceMethod<"floating-point operations, masked scores not counted (a multiply-add is two)", "::bpt::SizeFormula",
-      "getFlops", (ins)>
+    InterfaceMethod<[{
+      Floating-point operations, a multiply-add being two; none when a size that matters is dynamic. An op whose backward does
+      not cost twice its forward says so in `backwardFactor`.}],
+      "std::optional<int64_t>", "getFlops", (ins)>,
+    InterfaceMethod<"operations of the backward for one of the forward", "double", "getBackwardFactor", (ins), [{}],
+      [{ return 2.0; }]>
   ];
 }
 

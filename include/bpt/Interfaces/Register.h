@@ -10,6 +10,8 @@ namespace bpt {
 void registerDifferentiableModels(mlir::DialectRegistry &registry);
 /// SequenceOpInterface for bpt, linalg, arith and tensor ops.
 void registerSequenceModels(mlir::DialectRegistry &registry);
+/// CostModelOpInterface for the bpt ops that are products.
+void registerCostModels(mlir::DialectRegistry &registry);
 /// BufferizableOpInterface for bpt ops.
 void registerBufferizationModels(mlir::DialectRegistry &registry);
 } // namespace bpt

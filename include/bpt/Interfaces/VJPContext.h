@@ -1,31 +1,88 @@
-// Gradients of one block of code while its backward is being built.
+// Gradients of straight-line code while its backward is being built.
 #pragma once
 
 #include "bpt/Interfaces/Interfaces.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace bpt {
-/// Maps values of the forward computation to their cotangents (gradients so far). Rules of DESIGN 3: a gradient op adds into
-/// its `outs`, so that a value used several times has one buffer for its gradient.
+class DerivedFunctions;
+enum class Keep : uint32_t;
+
+/// Maps values of the forward computation to their gradients so far. Rules of DESIGN 3: a gradient op adds into its `outs`, so
+/// that a value used several times, a tied weight say, has one buffer for its gradient.
+///
+/// The gradient of a *view* (a slice, reshape, cast or barrier of one tensor) has no buffer of its own: its accumulator is the
+/// same view of its source's accumulator, and what is set for the view is written back into the source's at once. Slices of a
+/// fused weight therefore add into one buffer.
 class VJPContext {
 public:
-  /// `active`: the values on a path from something differentiated to a result; only these need gradients.
-  explicit VJPContext(llvm::DenseSet<mlir::Value> active) : active(std::move(active)) {}
+  /// `functions`: made for the module so far. `keep`: what the checkpoint around this code keeps; `Keep::Input` outside of one.
+  VJPContext(DerivedFunctions &functions, Keep keep) : functions(functions), keep(keep) {}
 
-  bool needsGradient(mlir::Value value) const { return active.contains(value); }
+  /// Whether `value` lies on a path from something differentiated to a result; only these need gradients.
+  bool needsGradient(mlir::Value value) const { return value && active.contains(value); }
   /// The cotangent accumulated for `value`, or null when no gradient flows to it.
   mlir::Value getCotangent(mlir::Value value) const { return gradients.lookup(value); }
-  /// The same, or a fresh zero tensor: to be passed as `outs` of an op that adds into it; call setGradient with its result.
+  /// Whether getAccumulator would return something that may hold gradients already.
+  bool hasAccumulator(mlir::Value value) const;
+  /// The gradient so far, or a fresh zero: to be passed as `outs` of an op that adds into it; hand its result to setGradient.
+  /// For several outs of one op use GradientOuts, which copes with an operand given twice. The element type may be the
+  /// accumulator type of the value's.
   mlir::Value getAccumulator(mlir::OpBuilder &builder, mlir::Value value);
-  void setGradient(mlir::Value value, mlir::Value gradient) { gradients[value] = gradient; }
-  /// Adds `gradient` elementwise to what is there; takes it as it is when nothing is.
+  /// Replaces the gradient so far.
+  void setGradient(mlir::OpBuilder &builder, mlir::Value value, mlir::Value gradient);
+  /// Adds `gradient` elementwise to what is there; takes it as it is when nothing is. Of a wider element type than the
+  /// accumulator it is rounded once, of a narrower one extended.
   void addGradient(mlir::OpBuilder &builder, mlir::Value value, mlir::Value gradient);
-  /// A zero tensor (tensor.empty, linalg.fill) or scalar of the type and dynamic dims of `like`.
-  static mlir::Value createZero(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value like);
+  /// A zero tensor (tensor.empty, linalg.fill) or scalar of the shape of `like`; of `element` if given.
+  static mlir::Value createZero(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value like, mlir::Type element = {});
+  /// An uninitialised tensor of the shape of `like`; of `element` if given.
+  static mlir::Value createEmpty(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value like, mlir::Type element = {});
+
+  /// What the checkpoint around this code keeps: an op that finds its by-products only there asks.
+  Keep getKeep() const { return keep; }
+  /// Says that a checkpoint that keeps `policy` or more should keep `value` rather than compute it again.
+  void suggestKeeping(mlir::Value value, Keep policy);
+
+  /// Replaces the forward op whose VJP is being built by one with further results for the backward; `results` take the place of
+  /// its own. Erases `old`.
+  void replaceForwardOp(mlir::Operation *old, mlir::Operation *by, mlir::ValueRange results);
+
+  DerivedFunctions &functions;
 
 private:
+  friend class Backward;
+  mlir::Value getViewSource(mlir::Value value) const;
+
+  Keep keep;
   llvm::DenseSet<mlir::Value> active;
   llvm::DenseMap<mlir::Value, mlir::Value> gradients;
+  llvm::SetVector<mlir::Value> suggestions;
+  /// The forward ops being differentiated, innermost list.
+  llvm::SmallVectorImpl<mlir::Operation *> *operations = nullptr;
+};
+
+/// The outs of one gradient op: `add` each operand in order, build the op with getOuts(), then `finish` with its results.
+class GradientOuts {
+public:
+  GradientOuts(mlir::OpBuilder &builder, VJPContext &context) : builder(builder), context(context) {}
+
+  /// Appends the accumulator for `operand`, or a zero whose sum is thrown away for one that needs no gradient. Nothing for a
+  /// null `operand` (an optional one that is absent).
+  void add(mlir::Value operand);
+  mlir::ValueRange getOuts() const { return outs; }
+  mlir::TypeRange getTypes() const { return getOuts().getTypes(); }
+  /// Records `results`, one per out.
+  void finish(mlir::ValueRange results);
+
+private:
+  enum class Use { Set, Add, Drop };
+  mlir::OpBuilder &builder;
+  VJPContext &context;
+  llvm::SmallVector<mlir::Value> operands, outs;
+  /// What becomes of each result: the new gradient, added to it, or not needed.
+  llvm::SmallVector<Use> uses;
 };
 } // namespace bpt

@@ -1,5 +1,6 @@
 // From MLIR text to the LLVM dialect, stage by stage.
 #include "bpt/Engine/Compiler.h"
+#include "bpt/Analysis/ModelFlops.h"
 #include "bpt/Analysis/TargetInfo.h"
 #include "bpt/Pipelines/Pipelines.h"
 #include "bpt/Pipelines/Register.h"
@@ -201,6 +202,10 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
     return status;
   if (last <= Stage::Step)
     return {};
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function.isPublic() && !function.isExternal() && !function->hasAttr("bpt.flops"))
+      if (std::optional<ModelFlops> flops = countModelFlops(function))
+        setRunFlops(function, flops->forward);
   LowerOptions lowering;
   lowering.cpu = options.cpu;
   lowering.budget = options.memory;

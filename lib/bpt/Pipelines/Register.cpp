@@ -17,6 +17,7 @@ namespace {
 void registerDialect(mlir::DialectRegistry &registry) {
   registry.insert<BPTDialect>();
   registerBufferizationModels(registry);
+  registerCostModels(registry);
   registerSequenceModels(registry);
 }
 
