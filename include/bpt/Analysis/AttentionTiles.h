@@ -20,7 +20,7 @@ struct AttentionFeatures {
 struct AttentionTiles {
   int64_t lanes;      ///< elements of a vector of the compute type
   int64_t vectors;    ///< vectors of a register tile
-  int64_t rows = 6;   ///< rows of a register tile
+  int64_t rows;       ///< rows of a register tile
   int64_t headDim;    ///< D
   int64_t queryBlock; ///< queries of a work item (forward, dquery) or of a step (dkey)
   int64_t keyBlock;   ///< keys of a step (forward, dquery) or of a work item (dkey); a multiple of 48
@@ -29,10 +29,8 @@ struct AttentionTiles {
   /// Lanes of one panel of transposed queries.
   int64_t getPanel() const { return vectors * lanes; }
   int64_t getPanels() const { return queryBlock / getPanel(); }
-  /// D in whole vectors: the row length of copied keys, values, queries and of accumulators.
+  /// D in whole vectors: the rows of transposed queries, the row length of accumulators.
   int64_t getPaddedDim() const { return (headDim + lanes - 1) / lanes * lanes; }
-  /// Steps of the products over D: rows of transposed queries.
-  int64_t getDepth() const { return (headDim + 3) / 4 * 4; }
   /// Row length of copied blocks: rows of 512 bytes and more get a vector in between, or they meet in few cache sets.
   int64_t getRowLength() const;
   /// Row length of blocks of transposed scores; tiles of `rows` queries may read past the last panel.
@@ -64,9 +62,9 @@ private:
 
 /// Byte offsets into the scratch of one work item; -1 for what the kernel does not use.
 struct AttentionScratch {
-  int64_t query = -1;       ///< [panels][depth][panel] transposed queries
+  int64_t query = -1;       ///< [panels][paddedDim][panel] transposed queries
   int64_t queryRows = -1;   ///< [queryBlock][rowLength] (dkey pass)
-  int64_t dout = -1;        ///< [panels][depth][panel] transposed cotangent
+  int64_t dout = -1;        ///< [panels][paddedDim][panel] transposed cotangent
   int64_t doutRows = -1;    ///< [queryBlock][rowLength] (dkey pass)
   int64_t key = -1;         ///< [keyBlock][rowLength]
   int64_t value = -1;       ///< [keyBlock][rowLength]

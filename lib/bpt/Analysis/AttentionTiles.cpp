@@ -40,7 +40,7 @@ static int64_t getBlock(int64_t limit, int64_t extent, int64_t unit) {
   return (limit + unit - 1) / unit * unit;
 }
 
-/// Rows of scores are whole register tiles (6), steps of the products over keys (4), dropout calls (8) and transposed 16 x 16 blocks.
+/// Blocks of keys are whole register tiles (6 or 4 rows), dropout calls (8) and transposed squares (up to 16).
 static constexpr int64_t keyUnit = 48;
 
 template <typename OpTy>
@@ -49,8 +49,10 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
   AttentionTiles tiles;
   Type element = query.getElementType();
   tiles.bytes = element.isF64() ? 8 : 4;
-  tiles.lanes = target.vectorBits / (8 * tiles.bytes);
-  tiles.vectors = target.vectorRegisters >= 32 ? 4 : 2;
+  tiles.lanes = target.getLanes(getAccumulatorType(element));
+  GemmTiles product = GemmTiles::get(getAccumulatorType(element), target);
+  tiles.vectors = product.vectors;
+  tiles.rows = product.rows;
   tiles.headDim = query.getDimSize(3);
   tiles.queryBlock = getBlock(getScheduleEntry(op, "q_block").value_or(queries), query.getDimSize(1), tiles.getPanel());
   tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), keyUnit);
@@ -87,7 +89,7 @@ int64_t AttentionTiles::getRowLength() const {
 static void addScores(ScratchLayout &layout, AttentionScratch &scratch, const AttentionTiles &tiles,
                       const AttentionFeatures &features, bool gradient) {
   int64_t block = tiles.keyBlock * tiles.getScoreLength();
-  scratch.query = layout.add(tiles.queryBlock * tiles.getDepth());
+  scratch.query = layout.add(tiles.queryBlock * tiles.getPaddedDim());
   scratch.key = layout.add(tiles.keyBlock * tiles.getRowLength());
   scratch.value = layout.add(tiles.keyBlock * tiles.getRowLength());
   scratch.scores = layout.add(block);
@@ -96,7 +98,7 @@ static void addScores(ScratchLayout &layout, AttentionScratch &scratch, const At
   if (features.dropout)
     scratch.keep = layout.add(block);
   if (gradient) {
-    scratch.dout = layout.add(tiles.queryBlock * tiles.getDepth());
+    scratch.dout = layout.add(tiles.queryBlock * tiles.getPaddedDim());
     scratch.gradient = layout.add(block);
     if (features.softcap)
       scratch.softcap = layout.add(block);
