@@ -119,6 +119,19 @@ def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {
 }
 def PlanMemoryPass : Pass<"bpt-plan-memory", "::mlir::ModuleOp"> {
   let summary = "gives every buffer a place in one arena";
+  let description = [{
+    Each public function is an entry. Calls are looked at as if inlined; each `memref.alloc` of each call is a slot with a
+    first and a last moment and a size formula over the dynamic dims of the entry's arguments. Allocations become views of the
+    arena at `offsets[base + slot]`, functions get (context, arena, offsets, base) in front of their arguments, results of the
+    entry go (the plan says in which slot, or in which argument, each lies), and the plan becomes the attribute `bpt.plan`.
+    The packer is the runtime's (Runtime/Packer.h), which packs again at start when sizes are dynamic.
+
+    Preconditions:
+    * bufferized, no recursion;
+    * sizes of allocations follow from dims of the entry's arguments by integer arithmetic.
+
+    A static entry whose arena is larger than `budget` is an error with the numbers.
+  }];
   let options = [
     Option<"budget", "budget", "int64_t", "0", "bytes the arena may have; 0: any">,
     Option<"threads", "threads", "int64_t", "1", "threads the printed plan is evaluated for">,

@@ -88,9 +88,10 @@ class BuildSampler : public bpt::impl::BuildSamplerPassBase<BuildSampler> {
     Operation *terminator = sampler.getBody().front().getTerminator();
     terminator->setOperands(logits);
     // What only the loss needs goes, from the end to the front.
-    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(sampler.getBody().front().without_terminator())))
-      if (isOpTriviallyDead(&op))
-        op.erase();
+    SmallVector<Operation *> ops = llvm::to_vector(llvm::make_pointer_range(sampler.getBody().front().without_terminator()));
+    for (Operation *op : llvm::reverse(ops))
+      if (isOpTriviallyDead(op))
+        op->erase();
     sampler.setFunctionType(builder.getFunctionType(sampler.getArgumentTypes(), logits.getType()));
     sampler.setResAttrsAttr(builder.getArrayAttr(
         builder.getDictionaryAttr(builder.getNamedAttr("bpt.name", builder.getStringAttr("logits")))));

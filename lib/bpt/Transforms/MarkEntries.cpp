@@ -21,14 +21,9 @@ class MarkEntries : public bpt::impl::MarkEntriesPassBase<MarkEntries> {
       llvm::SmallBitVector written(function.getNumArguments());
       for (unsigned i = 0; i < function.getNumResults(); ++i) {
         auto inPlace = function.getResultAttrOfType<IntegerAttr>(i, "bpt.inplace");
-        if (!inPlace)
-          continue;
-        if (inPlace.getInt() < 0 || inPlace.getInt() >= function.getNumArguments()) {
-          function.emitError("expected bpt.inplace of result ")
-              << i << " to be an argument's index below " << function.getNumArguments() << ", but got " << inPlace.getInt();
-          return signalPassFailure();
-        }
-        written.set(inPlace.getInt());
+        // The dialect has verified that this is the index of an argument.
+        if (inPlace)
+          written.set(inPlace.getInt());
       }
       for (unsigned i = 0; i < function.getNumArguments(); ++i)
         if (isa<TensorType>(function.getArgument(i).getType()))
