@@ -109,13 +109,27 @@ public:
     return elementwise({u, g}, storage,
                        [&](ArrayRef<Scalar> a) { return activate(op.getActivation(), a[1]) * a[0]; });
   }
-  /// Half `number` of the `count` halves of a hidden `[.., count * F]`: offsets, sizes and strides of the slice.
-  std::array<SmallVector<OpFoldResult>, 3> half(Value hidden, unsigned number) {
+  /// Half `number` of a kept hidden `[.., 2F]`.
+  Value half(Value hidden, unsigned number) {
     SmallVector<OpFoldResult> shape = hiddenSizes();
     SmallVector<OpFoldResult> offsets(shape.size(), builder.getIndexAttr(0)), strides(shape.size(), builder.getIndexAttr(1));
     if (number == 1)
       offsets.back() = shape.back();
-    return {offsets, shape, strides};
+    return tensor::ExtractSliceOp::create(builder, hidden, offsets, shape, strides);
+  }
+  /// `[.., 2F]`: g, then u.
+  Value joinHalves(Value g, Value u, Value hidden) {
+    return compute(rowwise(hidden, inner(0)), [&](Scalar old) {
+      ImplicitLocOpBuilder &b = old.getBuilder();
+      Scalar column = index(inner(0)), width = scalar(tensor::DimOp::create(b, g, rank));
+      Scalar first = less(column, width);
+      SmallVector<Value> position;
+      for (AffineExpr row : loops(0, rank))
+        position.push_back(index(row).get());
+      position.push_back(select(first, column, column - width).get());
+      return select(first, scalar(tensor::ExtractOp::create(b, g, position)),
+                    scalar(tensor::ExtractOp::create(b, u, position)));
+    });
   }
 
   Op op;
@@ -134,16 +148,7 @@ Results define(OpBuilder &builder, FeedForwardOp op) {
     return results;
 
   Value hidden = op.getOuts()[1];
-  if (!g) {
-    results.push_back(t.store(u, hidden));
-    return results;
-  }
-  for (auto [number, value] : llvm::enumerate(ArrayRef<Value>{g, u})) {
-    auto [offsets, sizes, strides] = t.half(hidden, number);
-    Value part = tensor::ExtractSliceOp::create(t.builder, hidden, offsets, sizes, strides);
-    hidden = tensor::InsertSliceOp::create(t.builder, t.store(value, part), hidden, offsets, sizes, strides);
-  }
-  results.push_back(hidden);
+  results.push_back(g ? t.joinHalves(g, u, hidden) : t.store(u, hidden));
   return results;
 }
 
@@ -151,13 +156,9 @@ Results define(OpBuilder &builder, FeedForwardGradOp op) {
   Layer<FeedForwardGradOp> t(builder, op);
   bool gated = static_cast<bool>(op.getGateWeight());
   Value u, g;
-  auto keptHalf = [&](unsigned number) -> Value {
-    auto [offsets, sizes, strides] = t.half(op.getHidden(), number);
-    return tensor::ExtractSliceOp::create(t.builder, op.getHidden(), offsets, sizes, strides);
-  };
   if (Value hidden = op.getHidden()) {
-    u = gated ? keptHalf(1) : hidden;
-    g = gated ? keptHalf(0) : Value();
+    u = gated ? t.half(hidden, 1) : hidden;
+    g = gated ? t.half(hidden, 0) : Value();
   } else {
     u = t.up();
     g = gated ? t.gate() : Value();

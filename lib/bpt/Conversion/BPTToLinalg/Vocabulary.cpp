@@ -89,7 +89,7 @@ public:
                     weight(op.getWeight(), inner(0), inner(1)));
   }
   /// Whether the row of this target counts.
-  Scalar valid(Scalar target) { return notEqual(target, static_cast<double>(op.getIgnoreIndex())); }
+  Scalar valid(Scalar target) { return notEqual(target, static_cast<double>(static_cast<int64_t>(op.getIgnoreIndex()))); }
   /// The number of valid rows of the whole batch, 0-d.
   Value count() {
     if (op.getValidCount())

@@ -1,0 +1,215 @@
+"""The one list of numeric cases. The oracle is held against PyTorch on SMALL, gradients against finite differences on SMALL,
+and every target against the oracle on TARGET, in every element type. `python3 cases.py` prints the list."""
+import json
+import math
+
+from ops import TEMPLATES
+from pairwise import pairwise
+
+DTYPES = ("f64", "f32", "bf16", "f16")
+MASKS = ("#bpt.full", "#bpt.causal", "#bpt.sliding_window<5>", "#bpt.prefix<9>",
+         "#bpt.intersection<#bpt.causal, #bpt.sliding_window<16>>")
+BOOLEAN = (False, True)
+
+
+class Case:
+    def __init__(self, op, number, parameters):
+        self.op, self.name, self.parameters = op, f"{op}{number}", parameters
+        self.emit = TEMPLATES[op]
+
+    def describe(self):
+        return json.dumps(self.parameters, default=list)
+
+
+# Attention. `work` bounds B H S T D, so that the list runs in minutes; `stored` bounds the goldens.
+
+def heads(row):
+    h, g = row.pop("heads")
+    return {**row, "H": h, "G": g, "scale": row["D"] ** -0.5, "stream": 3}
+
+
+ATTENTION = {
+    "mask": MASKS, "softcap": (0.0, 5.0), "dropout": (0.0, 0.1, 0.5), "bias": ("", "BHST", "1H11", "B1ST", "111T"),
+    "segments": BOOLEAN, "offset": (None, 0, 13), "probabilities": BOOLEAN, "dlse": BOOLEAN, "dynamic": BOOLEAN}
+
+
+def small_attention():
+    factors = {"B": (1, 2), "S": (1, 7, 33), "T": (1, 7, 33), "heads": ((1, 1), (4, 4), (4, 1), (6, 2), (8, 1)),
+               "D": (3, 16, 40), **ATTENTION}
+    fits = lambda r: r["B"] * r["heads"][0] * max(r["S"], r["T"]) * max(r["D"], r["T"], 8) <= 4500
+    return [heads(row) for row in pairwise(factors, fits)]
+
+
+def target_attention():
+    factors = {"dtype": DTYPES, "B": (1, 2), "S": (1, 7, 33, 127, 257), "T": (1, 7, 33, 127, 257),
+               "heads": ((1, 1), (4, 4), (4, 1), (8, 1)), "D": (16, 40, 64, 80, 96, 128, 256), **ATTENTION}
+    fits = lambda r: r["B"] * r["heads"][0] * r["S"] * r["T"] * r["D"] <= 17e6
+    rows = pairwise(factors, fits, seed=1)
+    for dtype in DTYPES:  # an empty batch; scores that would overflow without the maximum
+        plain = {"dtype": dtype, "B": 1, "S": 33, "T": 33, "heads": (4, 1), "D": 64, "mask": "#bpt.causal", "softcap": 0.0,
+                 "dropout": 0.0, "bias": "", "segments": False, "offset": None, "probabilities": False, "dlse": False,
+                 "dynamic": True}
+        rows += [{**plain, "B": 0}, {**plain, "scale": 16.0}]
+    return [{**heads(dict(row)), **({"scale": row["scale"]} if "scale" in row else {})} for row in rows]
+
+
+# Feed-forward.
+
+FEED_FORWARD = {
+    "activation": ("gelu_tanh", "gelu_erf", "relu", "silu", "identity"), "gate": BOOLEAN, "up_bias": BOOLEAN,
+    "gate_bias": BOOLEAN, "down_bias": BOOLEAN, "transposed": BOOLEAN, "hidden": BOOLEAN, "dynamic": BOOLEAN}
+
+
+def gated(row):
+    return row["gate"] or not row["gate_bias"]
+
+
+def small_feed_forward():
+    factors = {"rows": ((5,), (2, 7), (2, 3, 4)), "E": (1, 7, 16), "F": (1, 7, 33), "N": (7, 16), **FEED_FORWARD}
+    return pairwise(factors, gated)
+
+
+def target_feed_forward():
+    factors = {"dtype": DTYPES, "rows": ((1,), (2, 7), (2, 33), (257,)), "E": (1, 7, 33, 64, 127), "F": (1, 33, 128, 257),
+               "N": (7, 33, 64), **FEED_FORWARD}
+    return pairwise(factors, gated, seed=1)
+
+
+# Rows: norms, rotary, dropout.
+
+def small_norm():
+    return pairwise({"rows": ((), (5,), (2, 7)), "E": (1, 7, 33), "weight": BOOLEAN, "bias": BOOLEAN, "eps": (1e-5, 1e-2),
+                     "dynamic": BOOLEAN})
+
+
+def target_norm():
+    return pairwise({"dtype": DTYPES, "rows": ((), (7,), (3, 33), (257,)), "E": (1, 7, 33, 64, 127, 257, 1000), "weight": BOOLEAN,
+                     "bias": BOOLEAN, "eps": (1e-6, 1e-2), "dynamic": BOOLEAN}, seed=1)
+
+
+def without_bias(rows):
+    return [{name: value for name, value in row.items() if name != "bias"} for row in rows]
+
+
+ROTARY = {"theta": (10000.0, 500000.0), "offset": (None, 0, 13), "inverse": BOOLEAN, "dynamic": BOOLEAN}
+
+
+def small_rotary():
+    return pairwise({"B": (1, 2), "S": (1, 7), "H": (1, 3), "D": (2, 6, 16), **ROTARY})
+
+
+def target_rotary():
+    return pairwise({"dtype": DTYPES, "B": (1, 2), "S": (1, 33, 257), "H": (1, 3, 8), "D": (2, 16, 40, 64, 96, 128), **ROTARY}, seed=1)
+
+
+DROPOUT = {"probability": (0.0, 0.1, 0.5, 0.99), "stream": (0, 7), "offset": (None, 13), "dynamic": BOOLEAN}
+
+
+def dropout_rows(rows):
+    return [{**row, "B": row["shape"][0], "S": row["shape"][1]} for row in rows]
+
+
+def small_dropout():
+    return dropout_rows(pairwise({"shape": ((2, 7), (2, 3, 16), (1, 5, 3, 7)), **DROPOUT}))
+
+
+def target_dropout():
+    return dropout_rows(pairwise({"dtype": DTYPES, "shape": ((2, 7), (2, 33, 127), (1, 5, 3, 40), (2, 257, 64)), **DROPOUT}, seed=1))
+
+
+# Vocabulary.
+
+def small_embedding():
+    return pairwise({"B": (1, 2), "S": (1, 7), "V": (5, 11), "E": (1, 6), "clamp": BOOLEAN, "dynamic": BOOLEAN})
+
+
+def target_embedding():
+    return pairwise({"dtype": DTYPES, "B": (1, 2), "S": (1, 33, 257), "V": (7, 129), "E": (1, 33, 64, 127), "clamp": BOOLEAN,
+                     "dynamic": BOOLEAN}, seed=1)
+
+
+def counted(rows):
+    return [{**row, "count": math.prod(row["rows"]) + 3 if row["count"] else None} for row in rows]
+
+
+CROSS_ENTROPY = {"transposed": BOOLEAN, "ignore": (-100, 3), "count": BOOLEAN, "dynamic": BOOLEAN}
+
+
+def small_cross_entropy():
+    factors = {"rows": ((5,), (2, 7), (2, 3, 4)), "E": (1, 7), "V": (5, 11), "targets": ("some", "none", "all"), **CROSS_ENTROPY}
+    return counted(pairwise(factors))
+
+
+def target_cross_entropy():
+    factors = {"dtype": DTYPES, "rows": ((1,), (2, 7), (2, 33), (257,)), "E": (1, 33, 64, 127), "V": (7, 129, 257, 1000),
+               "targets": ("some", "none", "all"), **CROSS_ENTROPY}
+    return counted(pairwise(factors, seed=1))
+
+
+# Optimizer and the graph's own ops.
+
+ADAMW = {"clip": (0.0, 1.0, 100.0), "beta1": (0.9, 0.0), "beta2": (0.95, 0.999), "eps": (1e-8, 1e-5), "decay": (0.0, 0.1),
+         "step": (1, 1000)}
+
+
+def small_adamw():
+    return pairwise({"shape": ((), (7,), (3, 5)), "master": (False,), **ADAMW})
+
+
+def target_adamw():
+    return pairwise({"dtype": DTYPES, "shape": ((), (7,), (33, 127), (3, 5, 7)), "master": BOOLEAN, **ADAMW}, seed=1)
+
+
+def small_global_norm():
+    return [{"shapes": ((3, 5),)}, {"shapes": ((), (7,), (2, 3, 4))}]
+
+
+def target_global_norm():
+    return [{"dtype": dtype, "shapes": shapes} for dtype in DTYPES
+            for shapes in (((257, 33),), ((), (7,), (2, 33, 40), (1,)))]
+
+
+def small_dense():
+    return pairwise({"kind": ("contract", "contract_transposed", "outer", "residual"), "rows": ((5,), (2, 7)), "E": (1, 6),
+                     "F": (3,), "dynamic": BOOLEAN})
+
+
+def target_dense():
+    return pairwise({"dtype": DTYPES, "kind": ("contract", "contract_transposed", "outer", "residual"),
+                     "rows": ((1,), (2, 33), (257,)), "E": (1, 33, 127, 300), "F": (7, 64, 257), "dynamic": BOOLEAN}, seed=1)
+
+
+def numbered(lists):
+    return {op: [Case(op, number, row) for number, row in enumerate(rows)] for op, rows in lists.items()}
+
+
+SMALL = numbered({
+    "attention": small_attention(), "feed_forward": small_feed_forward(), "layer_norm": small_norm(),
+    "rms_norm": without_bias(small_norm()), "rotary": small_rotary(), "dropout": small_dropout(), "embedding": small_embedding(),
+    "linear_cross_entropy": small_cross_entropy(), "adamw": small_adamw(), "global_norm": small_global_norm(), "dense": small_dense()})
+
+TARGET = numbered({
+    "attention": target_attention(), "feed_forward": target_feed_forward(), "layer_norm": target_norm(),
+    "rms_norm": without_bias(target_norm()), "rotary": target_rotary(), "dropout": target_dropout(), "embedding": target_embedding(),
+    "linear_cross_entropy": target_cross_entropy(), "adamw": target_adamw(), "global_norm": target_global_norm(),
+    "dense": target_dense()})
+
+# Ops whose derivative bpt-differentiate knows; the others end a step.
+DIFFERENTIABLE = ("attention", "feed_forward", "layer_norm", "rms_norm", "rotary", "dropout", "embedding", "linear_cross_entropy",
+                  "dense")
+
+
+def finite_difference_cases(op):
+    """SMALL without what has no derivative: kept probabilities and hidden, losses without a valid target."""
+    cases = []
+    for case in SMALL[op]:
+        if case.parameters.get("targets") != "none":
+            cases.append(Case(op, case.name[len(op):], {**case.parameters, "probabilities": False, "hidden": False}))
+    return cases
+
+
+if __name__ == "__main__":
+    for title, cases in (("small", SMALL), ("target", TARGET)):
+        for op in cases:
+            for case in cases[op]:
+                print(title, case.name, case.describe())

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""Runs the conformance list (cases.py) and ends with 'N passed, N failed'.
+
+  oracle    the reference in f64 equals PyTorch's results (goldens/) to 1e-12, relative
+  gradient  bpt-differentiate's gradients agree with finite differences of the reference in f64
+  target    a target's results are within the naive error of the reference in f64 (DESIGN.md section 6)
+
+  run.py --bin build/bin                           everything, on the CPU
+  run.py --stage target --target emulator          another target
+  run.py --only 'attention.*f32'                   cases whose name (stage, op, number, type) matches
+A failure prints the case's parameters; --keep=DIR keeps the .mlir and .safetensors files of each run."""
+import argparse
+import concurrent.futures
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cases
+import tensors
+from program import NORMAL, Program, make_values
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHUNK = 8            # cases in one program
+GOLDEN = 1e-12       # rounding of a few hundred operations in f64
+DIFFERENCE = 1e-6    # error of a central difference with STEP, relative
+STEP = 1e-5
+EPSILON = {"f64": 2.0 ** -52, "f32": 2.0 ** -23, "f16": 2.0 ** -10, "bf16": 2.0 ** -7}
+# What one op rounded once may lose at most, relative to its largest element; catches a reference that sums in a narrow type.
+NAIVE = {"f64": 0.0, "f32": 1e-4, "f16": 1e-2, "bf16": 6e-2}
+
+
+class Failed(Exception):
+    """A tool that did not do its work."""
+
+
+class Runner:
+    def __init__(self, options):
+        self.bin, self.machine, self.keep = options.bin, options.target, options.keep
+
+    def tool(self, name, *arguments):
+        command = [os.path.join(self.bin, name), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+        return done.stdout
+
+    def run(self, folder, program, target, *flags):
+        """Runs a program on the values in folder/in.safetensors; with folder/out.safetensors among the flags, reads it."""
+        return self.tool("bpt-run", os.path.join(folder, "program.mlir"), f"--entry={program}", f"--target={target}", "--threads=2",
+                         f"--inputs={os.path.join(folder, 'in.safetensors')}", "--json", *flags)
+
+    def results(self, folder, program, target):
+        outputs = os.path.join(folder, "out.safetensors")
+        self.run(folder, program, target, f"--outputs={outputs}")
+        return tensors.read(outputs)[0]
+
+    def group(self, stage, op, dtype, chunk):
+        """[(case, note or None)] of a chunk of cases; when the whole fails to run, each alone says which."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = scratch
+            if self.keep:
+                folder = os.path.join(self.keep, f"{stage}-{op}-{dtype}-{chunk[0].name}" + ("" if len(chunk) > 1 else "-alone"))
+                os.makedirs(folder, exist_ok=True)
+            try:
+                notes = getattr(self, stage)(folder, op, dtype, chunk)
+                return [(case, notes.get(case.name)) for case in chunk]
+            except Failed as failure:
+                if len(chunk) == 1:
+                    return [(chunk[0], str(failure))]
+        return [result for case in chunk for result in self.group(stage, op, dtype, [case])]
+
+    def write(self, folder, program, values):
+        with open(os.path.join(folder, "program.mlir"), "w") as file:
+            file.write(program.text())
+        tensors.write(os.path.join(folder, "in.safetensors"), values)
+
+    # Each stage: {case name: what is wrong}.
+
+    def oracle(self, folder, op, dtype, chunk):
+        goldens, metadata = tensors.read(os.path.join(HERE, "goldens", op + ".safetensors"))
+        program = build(chunk, dtype)
+        self.write(folder, program, {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in program.arguments})
+        results, notes = self.results(folder, "f", "reference"), {}
+        for case in chunk:
+            if metadata.get(case.name) != case.describe():
+                notes[case.name] = "the golden is of other parameters; run ./dev goldens"
+                continue
+            for name in results_of(program, case):
+                error = tensors.relative_error(results[name][2], goldens[name][2])
+                if not error <= GOLDEN:
+                    notes[case.name] = f"{name} is {error:.2e} from PyTorch, more than {GOLDEN:.0e}"
+        return notes
+
+    def errors(self, folder, target, shapes):
+        """{result: relative error} against the reference in f64."""
+        text = self.run(folder, "f", target, "--check", *shapes)
+        return {name: entry["max_rel"] for name, entry in json.loads(text).items()}
+
+    def target(self, folder, op, dtype, chunk):
+        program = build(chunk, dtype)
+        # Most arguments are made by the tool itself; those with special values are given.
+        special = [a for a in program.arguments if a.values != NORMAL]
+        shapes = [f"--shape={a.name}={'x'.join(str(int(n)) for n in a.shape)}" for a in program.arguments if a.values == NORMAL]
+        self.write(folder, program, {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in special})
+        naive = self.errors(folder, "reference", shapes)
+        ours = naive if self.machine == "reference" else self.errors(folder, self.machine, shapes)
+        notes = {}
+        for case in chunk:
+            for name, value in results_of(program, case).items():
+                eps = EPSILON[value.dtype] if dtype != "f64" else GOLDEN / 4
+                if not naive[name] <= NAIVE[dtype]:
+                    notes[case.name] = f"{name} of the reference is {naive[name]:.2e} from f64, more than {NAIVE[dtype]:.0e}"
+                elif not ours[name] <= 2 * naive[name] + 4 * eps:
+                    notes[case.name] = (f"{name} is {ours[name]:.2e} from the reference in f64, more than {2 * naive[name] + 4 * eps:.2e} "
+                                        f"(the naive error is {naive[name]:.2e})")
+        return notes
+
+    def gradient(self, folder, op, dtype, chunk):
+        program = build(chunk, dtype, gradient=False)
+        point = {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in program.arguments}
+        floats = [a for a in program.arguments if a.dtype == dtype]
+        direction = {a.name: values_like(a, ".direction") for a in floats}
+        cotangents = {name: values_like(value, ".cotangent", name) for name, value in program.results}
+
+        self.write(folder, program, point)
+        source = os.path.join(folder, "program.mlir")
+        text = self.tool("bpt-opt", source, "--pass-pipeline=builtin.module(bpt-differentiate{function=f})")
+        moved = []
+        for sign in (1, -1):
+            shifted = dict(point)
+            for name, step in direction.items():
+                shifted[name] = (*point[name][:2], [x + sign * STEP * d for x, d in zip(point[name][2], step)])
+            tensors.write(os.path.join(folder, "in.safetensors"), shifted)
+            moved.append(self.results(folder, "f", "reference"))
+        with open(source, "w") as file:
+            file.write(text)
+        given = dict(point)
+        if not (len(program.results) == 1 and not program.results[0][1].shape):
+            for name, value in program.results:
+                given[name + ".cotangent"] = (dtype.upper(), value.shape, cotangents[name])
+        else:
+            cotangents[program.results[0][0]] = [1.0]
+        tensors.write(os.path.join(folder, "in.safetensors"), given)
+        grads = self.results(folder, "f.grad", "reference")
+
+        notes = {}
+        for case in chunk:
+            change = scale = 0.0
+            for name in results_of(program, case):
+                for c, up, down in zip(cotangents[name], moved[0][name][2], moved[1][name][2]):
+                    if up != down:  # rows without a visible column stay at -inf
+                        change += c * (up - down) / (2 * STEP)
+                        scale += (c * (up - down) / (2 * STEP)) ** 2
+            slope = 0.0
+            for argument in floats:
+                if argument.name.startswith(case.name + "."):
+                    grad = grads[argument.name + ".grad"][2]
+                    slope += math.fsum(g * d for g, d in zip(grad, direction[argument.name]))
+            error = abs(change - slope) / max(abs(change), math.sqrt(scale), 1e-300)
+            if not (error <= DIFFERENCE or change == slope):
+                notes[case.name] = f"the derivative along a direction is {slope:.12g}, by differences {change:.12g} ({error:.1e})"
+        return notes
+
+
+def build(chunk, dtype, gradient=True):
+    program = Program(dtype)
+    for case in chunk:
+        program.add(case, gradient)
+    return program
+
+
+def results_of(program, case):
+    """{name: value} of the results of one case."""
+    return {name: value for name, value in program.results if name.startswith(case.name + ".")}
+
+
+def values_like(value, suffix, name=None):
+    argument = type("Argument", (), {"name": (name or value.name) + suffix, "shape": value.shape, "values": NORMAL})
+    return make_values(argument)
+
+
+def all_groups(options):
+    """(stage, op, dtype, cases) in the order of the list."""
+    def chunks(stage, op, dtype, list_of_cases):
+        wanted = [c for c in list_of_cases if re.search(options.only, f"{stage} {c.name} {dtype}")]
+        return [(stage, op, dtype, wanted[i:i + CHUNK]) for i in range(0, len(wanted), CHUNK)]
+
+    groups = []
+    for op in cases.SMALL:
+        groups += chunks("oracle", op, "f64", cases.SMALL[op])
+    for op in cases.DIFFERENTIABLE:
+        groups += chunks("gradient", op, "f64", cases.finite_difference_cases(op))
+    for dtype in cases.DTYPES:
+        for op in cases.TARGET:
+            groups += chunks("target", op, dtype, [c for c in cases.TARGET[op] if c.parameters["dtype"] == dtype])
+    return [group for group in groups if options.stage in ("all", group[0])]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default=os.path.join(HERE, "../../build/bin"), help="folder of bpt's tools")
+    parser.add_argument("--stage", default="all", choices=("all", "oracle", "gradient", "target"))
+    parser.add_argument("--target", default="cpu", help="what the stage 'target' runs on")
+    parser.add_argument("--only", default="", help="regular expression over 'stage case type'")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--keep", help="folder that keeps the files of each run")
+    parser.add_argument("--verbose", action="store_true", help="also print what passed")
+    options = parser.parse_args()
+    runner = Runner(options)
+    good = bad = 0
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        groups = all_groups(options)
+        for group, results in zip(groups, pool.map(lambda group: runner.group(*group), groups)):
+            stage = group[0]
+            for case, note in results:
+                good, bad = good + (note is None), bad + (note is not None)
+                if note is not None:
+                    print(f"FAIL {stage} {case.name} {group[2]}: {note}\n     {case.describe()}", flush=True)
+                elif options.verbose:
+                    print(f"ok   {stage} {case.name} {group[2]}", flush=True)
+    print(f"{good} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
