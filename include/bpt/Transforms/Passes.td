@@ -11,6 +11,7 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     Option<"block", "block", "int64_t", "512", "rows of a block">,
     Option<"keep", "keep", "std::string", "\"\"", "input | attention | qkv | all; default: input for blockwise, else all">,
     Option<"function", "function", "std::string", "\"loss\"", "the function to work on">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 def OutlineLayersPass : Pass<"bpt-outline-layers", "::mlir::ModuleOp"> {
   let summary = "equal checkpoints become one private function";
@@ -107,7 +108,29 @@ def LowerStructurePass : Pass<"bpt-lower-structure", "::mlir::ModuleOp"> {
 }
 def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   let summary = "chooses tile sizes and creates the workspaces of every op";
+  let description = [{
+    Writes the sizes the CPU kernel of each op will use into its `schedule` (one that is there stays: it overrides), and gives
+    ops that need memory shared by all threads a `workspace`: a `tensor.empty` of bytes, its size computed from dims of the
+    operands, so that the memory plan holds it. The module's attribute `bpt.thread_scratch` is the scratch of each thread.
+    Sizes come from Analysis/TileSizes.h; a remark on each op says what was chosen, what it needs, and why.
+
+    Preconditions:
+    * ops are on tensors, and structure is lowered: bodies of loops get workspaces of their own.
+
+    ```mlir
+    %y = bpt.feed_forward ins(%x : tensor<?x64xf32>) up(%w1 : tensor<64x256xf32>) down(%w2 : tensor<256x64xf32>)
+      outs(%o : tensor<?x64xf32>) -> tensor<?x64xf32>
+    ```
+    becomes, with %bytes from `tensor.dim %x`,
+    ```mlir
+    %w = tensor.empty(%bytes) : tensor<?xi8>
+    %y = bpt.feed_forward {schedule = #bpt.schedule<{rows = 1536 : i64}>} ins(%x : tensor<?x64xf32>)
+      up(%w1 : tensor<64x256xf32>) down(%w2 : tensor<256x64xf32>) outs(%o : tensor<?x64xf32>)
+      workspace(%w : tensor<?xi8>) -> tensor<?x64xf32>
+    ```
+  }];
   let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
 def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {
   let summary = "says which arguments an entry may write";

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "bpt/IR/BPT.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include <optional>
 
 namespace bpt {
 /// The stages of compilation, in order (DESIGN 2).
@@ -10,6 +12,22 @@ enum class Stage { Graph, Blocks, Step, Tiles, Buffers, Kernels, LLVM };
 
 /// Emits an error at every op that may not be there at `stage`, and fails if there is one. Changes nothing.
 mlir::LogicalResult verifyStage(mlir::ModuleOp module, Stage stage);
+
+/// The three systems the paper compares.
+enum class Strategy {
+  Vanilla,         ///< scores are materialised
+  MemoryEfficient, ///< attention never materialises scores; everything else is whole
+  Blockwise        ///< attention, residual, norm and feed-forward block by block (BPT)
+};
+struct FormBlocksOptions {
+  Strategy strategy = Strategy::Blockwise;
+  int64_t block = 512;       ///< rows of a block; larger than the sequence means one block
+  std::optional<Keep> keep;  ///< default: input for blockwise, else all
+};
+/// blocks: every transformer layer of `function`, recognised by data flow, becomes a bpt.checkpoint; with Strategy::Blockwise
+/// its body is bpt.blockwise ops. Asks for stage graph. A layer that cannot be formed stays as it is, or whole in its
+/// checkpoint, and a remark says why.
+mlir::LogicalResult formBlocks(mlir::func::FuncOp function, const FormBlocksOptions &options);
 
 /// tiles: every bpt.checkpoint is inlined, or becomes a func.call of its callee; every bpt.blockwise becomes a loop over whole
 /// blocks and a peeled tail. Asks for verified ops of stage graph, blocks or step. Fails with an error on a result of a

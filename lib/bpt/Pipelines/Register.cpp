@@ -23,6 +23,7 @@ void registerDialect(mlir::DialectRegistry &registry) {
 
 void registerPasses() {
   registerBuildSamplerPass();
+  registerFormBlocksPass();
   registerLowerStructurePass();
   registerVerifyStagePass();
   registerMarkEntriesPass();

@@ -1,0 +1,345 @@
+// Recognition of transformer layers by data flow.
+//
+// An activation depends on the data (tokens), not on parameters alone. A cut is an activation of the residual stream's type at
+// whose definition no other activation of that type is alive; cuts divide the function into segments. A layer is the segment of
+// an attention and the row-wise segments up to the next attention.
+#include "FormBlocks.h"
+#include "bpt/Interfaces/Interfaces.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+void forEachUsedValue(Operation *op, function_ref<void(Value)> visit) {
+  for (Value operand : op->getOperands())
+    visit(operand);
+  visitUsedValuesDefinedAbove(op->getRegions(), [&](OpOperand *operand) { visit(operand->get()); });
+}
+
+bool isCheapToCopy(Operation *op) {
+  if (op->hasTrait<OpTrait::ConstantLike>() || isa<tensor::EmptyOp>(op))
+    return true;
+  return isa<linalg::FillOp, tensor::SplatOp>(op) && llvm::all_of(op->getOperands(), [](Value operand) {
+           Operation *definition = operand.getDefiningOp();
+           return definition && isCheapToCopy(definition);
+         });
+}
+
+bool isShapeComputation(Operation *op) {
+  return op->getNumResults() > 0 && llvm::all_of(op->getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
+}
+
+namespace {
+
+/// Arguments that carry data: those that are no parameters, if the function says what is one (`bpt.init`); else tokens and what
+/// has the rank of an activation. Seeds are scalars.
+SmallVector<Value> getDataArguments(func::FuncOp function) {
+  bool marked = llvm::any_of(llvm::seq(function.getNumArguments()),
+                             [&](unsigned i) { return function.getArgAttr(i, "bpt.init") != nullptr; });
+  SmallVector<Value> data;
+  for (auto [i, argument] : llvm::enumerate(function.getArguments())) {
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    if (!type || type.getRank() == 0 || function.getArgAttr(i, "bpt.init"))
+      continue;
+    if (marked || type.getElementType().isInteger() || type.getRank() >= 3)
+      data.push_back(argument);
+  }
+  return data;
+}
+
+class LayerFinder {
+public:
+  LayerFinder(func::FuncOp function) : function(function), block(function.getBody().front()) {}
+
+  SmallVector<FoundLayer> find() {
+    findActivations();
+    if (attentions.empty()) {
+      missed(function.getLoc(), "no bpt.attention on the way from the data to a result");
+      return {};
+    }
+    chooseCuts();
+    if (cuts.empty()) {
+      missed(attentions.front()->getLoc(), "no point after the attention where one activation alone is alive");
+      return {};
+    }
+    assignSegments();
+    SmallVector<FoundLayer> layers = groupSegments();
+    assignParameterOps();
+    for (auto [index, layer] : llvm::enumerate(layers))
+      collect(layer, index);
+    return layers;
+  }
+
+private:
+  static void missed(Location loc, StringRef why) {
+    remark::missed(loc, remark::RemarkOpts::name("layer").category(formBlocksName)) << why;
+  }
+
+  bool isActivation(Value value) const {
+    Operation *definition = value.getDefiningOp();
+    return definition ? active.contains(definition) : data.contains(value);
+  }
+
+  /// `path`: ops from the data to a result, in block order (a topological one).
+  void findActivations() {
+    for (Value argument : getDataArguments(function))
+      data.insert(argument);
+    for (Operation &op : block) {
+      bool depends = false;
+      forEachUsedValue(&op, [&](Value value) { depends |= isActivation(value); });
+      if (depends && !isShapeComputation(&op))
+        active.insert(&op);
+    }
+    DenseSet<Operation *> live{block.getTerminator()};
+    for (Operation &op : llvm::reverse(block))
+      if (live.contains(&op))
+        forEachUsedValue(&op, [&](Value value) {
+          if (Operation *definition = value.getDefiningOp())
+            live.insert(definition);
+        });
+    for (Operation &op : block.without_terminator())
+      if (active.contains(&op) && live.contains(&op)) {
+        index[&op] = path.size();
+        path.push_back(&op);
+        if (isa<AttentionOp>(op))
+          attentions.push_back(&op);
+      }
+    index[block.getTerminator()] = path.size();
+  }
+
+  /// The position of the last use of `value` on the path, -1 if there is none.
+  int64_t getLastUse(Value value) const {
+    int64_t last = -1;
+    for (Operation *user : value.getUsers())
+      if (auto found = index.find(block.findAncestorOpInBlock(*user)); found != index.end())
+        last = std::max<int64_t>(last, found->second);
+    return last;
+  }
+
+  struct Cuts {
+    SmallVector<Value> values;
+    int64_t separated = 0; ///< attentions with no other between the same two cuts
+    int64_t aside = 0;     ///< activations of other types alive at the cuts
+  };
+
+  Cuts findCuts(Type type, ArrayRef<int64_t> alive) const {
+    Cuts result;
+    int64_t last = -1, sinceCut = 0;
+    for (auto [position, op] : llvm::enumerate(path)) {
+      sinceCut += isa<AttentionOp>(op);
+      int64_t here = -1, before = last;
+      Value only;
+      unsigned count = 0;
+      for (Value value : op->getResults())
+        if (int64_t use = value.getType() == type ? getLastUse(value) : -1; use >= 0)
+          here = std::max(here, use), only = value, ++count;
+      last = std::max(last, here);
+      if (count != 1 || before > static_cast<int64_t>(position))
+        continue;
+      result.values.push_back(only);
+      result.aside += alive[position] - 1;
+      result.separated += sinceCut == 1;
+      sinceCut = 0;
+    }
+    return result;
+  }
+
+  /// The residual stream's type: the one whose cuts separate most attentions, with least alive besides.
+  void chooseCuts() {
+    llvm::SetVector<Type> types;
+    SmallVector<int64_t> starts(path.size() + 2), alive(path.size() + 1);
+    for (auto [position, op] : llvm::enumerate(path))
+      for (Value value : op->getResults()) {
+        auto type = dyn_cast<RankedTensorType>(value.getType());
+        int64_t last = getLastUse(value);
+        if (!type || !isa<FloatType>(type.getElementType()) || last < 0)
+          continue;
+        ++starts[position], --starts[last];
+        if (type.getRank() >= 2)
+          types.insert(type);
+      }
+    int64_t now = 0;
+    for (unsigned i = 0; i < path.size(); ++i)
+      alive[i] = now += starts[i];
+    std::optional<Cuts> best;
+    auto isBetter = [](const Cuts &a, const Cuts &b) {
+      if (a.separated != b.separated)
+        return a.separated > b.separated;
+      // aside per cut, as fractions
+      int64_t x = a.aside * static_cast<int64_t>(b.values.size()), y = b.aside * static_cast<int64_t>(a.values.size());
+      return x != y ? x < y : a.values.size() > b.values.size();
+    };
+    for (Type type : types)
+      if (Cuts found = findCuts(type, alive); found.separated > 0 && (!best || isBetter(found, *best)))
+        best = std::move(found);
+    if (best)
+      cuts = std::move(best->values);
+  }
+
+  /// The segment of an op: one more than the last cut it depends on. A cut is in the segment it ends.
+  void assignSegments() {
+    DenseMap<Value, unsigned> number;
+    for (auto [i, cut] : llvm::enumerate(cuts))
+      number[cut] = i;
+    for (Operation *op : path) {
+      unsigned result = 0;
+      forEachUsedValue(op, [&](Value value) {
+        if (Operation *definition = value.getDefiningOp(); definition && segment.contains(definition))
+          result = std::max(result, segment.lookup(definition));
+        if (auto found = number.find(value); found != number.end())
+          result = std::max(result, found->second + 1);
+      });
+      segment[op] = result;
+    }
+  }
+
+  SmallVector<FoundLayer> groupSegments() {
+    unsigned count = cuts.size() + 1;
+    SmallVector<SmallVector<Operation *>> members(count);
+    for (Operation *op : path)
+      members[segment[op]].push_back(op);
+    llvm::MapVector<unsigned, Operation *> starts;
+    for (Operation *attention : attentions)
+      starts.insert({segment[attention], attention});
+    auto isRowWise = [&](unsigned s) {
+      return llvm::all_of(members[s], [](Operation *op) { return isa<SequenceOpInterface>(op) && !isa<AttentionOp>(op); });
+    };
+    auto hasWeights = [&](unsigned s) {
+      return llvm::any_of(members[s], [](Operation *op) {
+        auto structured = dyn_cast<linalg::LinalgOp>(op);
+        return isa<FeedForwardOp>(op) ||
+               (structured && structured.getNumReductionLoops() > 0 && structured.getNumDpsInputs() > 1);
+      });
+    };
+    auto namesOf = [&](unsigned first, unsigned last) {
+      SmallVector<StringRef> names;
+      for (unsigned s = first; s <= last; ++s)
+        for (Operation *op : members[s])
+          names.push_back(op->getName().getStringRef());
+      llvm::sort(names);
+      return names;
+    };
+    SmallVector<FoundLayer> layers;
+    for (auto it = starts.begin(); it != starts.end(); ++it) {
+      unsigned first = it->first, end = std::next(it) == starts.end() ? cuts.size() : std::next(it)->first;
+      if (first >= cuts.size()) {
+        missed(it->second->getLoc(), "no point after the attention where one activation alone is alive");
+        continue;
+      }
+      unsigned last = first;
+      while (last + 1 < end && isRowWise(last + 1))
+        ++last;
+      if (std::next(it) == starts.end()) {
+        // Behind the last layer comes the head: as many segments as the layer before has, else up to its last weights.
+        unsigned limit = last;
+        while (last > first && !hasWeights(last))
+          --last;
+        if (!ranges.empty())
+          if (auto [a, b] = ranges.back(); first + (b - a) <= limit && namesOf(a, b) == namesOf(first, first + (b - a)))
+            last = first + (b - a);
+      }
+      ranges.push_back({first, last});
+      FoundLayer layer;
+      layer.attention = it->second;
+      layer.results.push_back(cuts[last]);
+      layers.push_back(std::move(layer));
+      addMembers(cuts[last].getDefiningOp(), first, layers.size() - 1);
+    }
+    return layers;
+  }
+
+  /// Ops of segments from `first` on that `op` depends on belong to layer `number`.
+  void addMembers(Operation *op, unsigned first, unsigned number) {
+    SmallVector<Operation *> worklist{op};
+    while (!worklist.empty()) {
+      Operation *next = worklist.pop_back_val();
+      if (!layerOf.insert({next, number}).second)
+        continue;
+      forEachUsedValue(next, [&](Value value) {
+        Operation *definition = value.getDefiningOp();
+        if (definition && segment.contains(definition) && segment.lookup(definition) >= first &&
+            !layerOf.contains(definition))
+          worklist.push_back(definition);
+      });
+    }
+  }
+
+  /// What depends on parameters alone and is used by one layer only (slices, reshapes) moves into that layer.
+  void assignParameterOps() {
+    for (Operation &op : llvm::reverse(block.without_terminator())) {
+      if (active.contains(&op) || op.use_empty() || !isMemoryEffectFree(&op))
+        continue;
+      std::optional<unsigned> only;
+      bool one = llvm::all_of(op.getUsers(), [&](Operation *user) {
+        auto found = layerOf.find(block.findAncestorOpInBlock(*user));
+        if (found == layerOf.end() || (only && *only != found->second))
+          return false;
+        only = found->second;
+        return true;
+      });
+      if (one)
+        layerOf[&op] = *only;
+    }
+  }
+
+  /// Fills in ops, inputs and results of layer `number`, depth first from its output: the order follows data flow alone, so that
+  /// layers that are equal but for the order of their text come out equal.
+  void collect(FoundLayer &layer, unsigned number) {
+    llvm::SetVector<Operation *> ops;
+    llvm::SetVector<Value> inputs;
+    auto visit = [&](auto &self, Value value) -> void {
+      Operation *definition = value.getDefiningOp();
+      auto found = definition ? layerOf.find(definition) : layerOf.end();
+      bool mine = found != layerOf.end() && found->second == number;
+      if (!mine && (!definition || !isCheapToCopy(definition))) {
+        inputs.insert(value);
+        return;
+      }
+      if (ops.contains(definition))
+        return;
+      forEachUsedValue(definition, [&](Value used) { self(self, used); });
+      ops.insert(definition);
+    };
+    visit(visit, layer.results.front());
+    layer.ops = ops.takeVector();
+    layer.inputs = inputs.takeVector();
+    layer.activations.resize(layer.inputs.size());
+    for (auto [i, value] : llvm::enumerate(layer.inputs))
+      if (isActivation(value))
+        layer.activations.set(i);
+    DenseSet<Operation *> inside(layer.ops.begin(), layer.ops.end());
+    for (Operation *op : layer.ops)
+      for (Value value : op->getResults())
+        if (value != layer.results.front() && active.contains(op) && llvm::any_of(value.getUsers(), [&](Operation *user) {
+              return !inside.contains(block.findAncestorOpInBlock(*user));
+            }))
+          layer.results.push_back(value);
+  }
+
+  func::FuncOp function;
+  Block &block;
+  DenseSet<Value> data;
+  DenseSet<Operation *> active;
+  SmallVector<Operation *> path, attentions;
+  DenseMap<Operation *, unsigned> index, segment, layerOf;
+  SmallVector<Value> cuts;
+  SmallVector<std::pair<unsigned, unsigned>> ranges; ///< segments of each layer
+};
+
+} // namespace
+
+SmallVector<FoundLayer> findLayers(func::FuncOp function) {
+  if (!function.getBody().hasOneBlock()) {
+    remark::missed(function.getLoc(), remark::RemarkOpts::name("layer").category(formBlocksName))
+        << "control flow between blocks";
+    return {};
+  }
+  return LayerFinder(function).find();
+}
+
+} // namespace bpt

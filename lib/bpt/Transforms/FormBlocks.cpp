@@ -1,0 +1,177 @@
+// bpt-form-blocks: layers become checkpoints, in the three ways the paper compares.
+#include "FormBlocks.h"
+#include "bpt/Transforms/Passes.h"
+#include "bpt/Transforms/Transforms.h"
+#include "mlir/Analysis/TopologicalSortUtils.h"
+#include "mlir/Dialect/MemRef/Transforms/Transforms.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/FormatVariadic.h"
+
+namespace bpt {
+#define GEN_PASS_DEF_FORMBLOCKSPASS
+#include "bpt/Transforms/Passes.h.inc"
+} // namespace bpt
+
+using namespace mlir;
+
+namespace bpt {
+namespace {
+
+/// Sizes of intermediate values become sizes of arguments, so that no block needs a whole activation to know a size.
+LogicalResult resolveSizes(func::FuncOp function) {
+  bool any = false;
+  function.walk([&](tensor::DimOp) { any = true; });
+  if (!any)
+    return success();
+  RewritePatternSet patterns(function.getContext());
+  tensor::DimOp::getCanonicalizationPatterns(patterns, function.getContext());
+  memref::populateResolveRankedShapedTypeResultDimsPatterns(patterns);
+  memref::populateResolveShapedTypeResultDimsPatterns(patterns);
+  return applyPatternsGreedily(function, std::move(patterns));
+}
+
+/// Puts the ops of `layer` into the body of a new checkpoint in place of its output's op.
+CheckpointOp createCheckpoint(const FoundLayer &layer, Keep keep) {
+  Operation *last = layer.results.front().getDefiningOp();
+  OpBuilder builder(last);
+  Location loc = last->getLoc();
+  auto op = CheckpointOp::create(builder, loc, TypeRange(ValueRange(layer.results)), layer.inputs, FlatSymbolRefAttr(), keep);
+  SmallVector<Location> locations(layer.inputs.size(), loc);
+  Block *body = builder.createBlock(&op.getBody(), {}, TypeRange(ValueRange(layer.inputs)), locations);
+  IRMapping mapping;
+  mapping.map(layer.inputs, body->getArguments());
+  for (Operation *inner : layer.ops)
+    builder.clone(*inner, mapping);
+  YieldOp::create(builder, loc, llvm::map_to_vector(layer.results, [&](Value value) { return mapping.lookup(value); }));
+  DenseSet<Operation *> inside(layer.ops.begin(), layer.ops.end());
+  Block *block = op->getBlock();
+  for (auto [number, value] : llvm::enumerate(layer.results))
+    Value(value).replaceUsesWithIf(op.getResult(number), [&](OpOperand &use) {
+      return !inside.contains(block->findAncestorOpInBlock(*use.getOwner()));
+    });
+  for (Operation *inner : llvm::reverse(layer.ops))
+    if (inner->use_empty())
+      inner->erase();
+  return op;
+}
+
+/// vanilla: attention's probabilities exist as a tensor.
+void materializeProbabilities(Block &body) {
+  for (auto op : llvm::make_early_inc_range(body.getOps<AttentionOp>())) {
+    if (op.hasProbabilities())
+      continue;
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, op.getOuts()[1]);
+    sizes.push_back(tensor::getMixedSize(builder, loc, op.getKey(), 1));
+    Value empty = tensor::EmptyOp::create(builder, loc, sizes, getElementTypeOrSelf(op.getQuery().getType()));
+    op.getOutsMutable().append(empty);
+    SmallVector<Type> types(op->getResultTypes());
+    types.push_back(empty.getType());
+    OperationState state(loc, op->getName(), op->getOperands(), types, op->getDiscardableAttrDictionary().getValue());
+    state.propertiesAttr = op->getPropertiesAsAttribute();
+    Operation *replacement = builder.create(state);
+    op->replaceAllUsesWith(replacement->getResults().take_front(op->getNumResults()));
+    op->erase();
+  }
+}
+
+/// E.g. "2 results, then 1, in blocks of 16 of 64 rows".
+std::string describeBlocks(CheckpointOp layer) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  BlockwiseOp last;
+  for (auto map : layer.getBody().front().getOps<BlockwiseOp>()) {
+    out << (last ? ", then " : "") << map.getNumSlicedResults() << (last ? "" : map.getNumSlicedResults() == 1 ? " result" : " results");
+    last = map;
+  }
+  out << ", in blocks of " << last.getBlock();
+  int64_t rows = cast<RankedTensorType>(last.getResult(0).getType()).getDimSize(last.getResultDim(0));
+  if (!ShapedType::isDynamic(rows))
+    out << " of " << rows << " rows";
+  return text;
+}
+
+class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    FormBlocksOptions options;
+    if (failed(readOptions(options)))
+      return signalPassFailure();
+    auto target = getOperation().lookupSymbol<func::FuncOp>(function);
+    if (!target || target.isExternal()) {
+      getOperation().emitError("expected a function '") << function << "' with a body, but got none; name it with function=";
+      return signalPassFailure();
+    }
+    if (failed(formBlocks(target, options)))
+      signalPassFailure();
+  }
+
+  LogicalResult readOptions(FormBlocksOptions &options) {
+    std::optional<Strategy> read = llvm::StringSwitch<std::optional<Strategy>>(strategy.getValue())
+                                       .Case("vanilla", Strategy::Vanilla)
+                                       .Case("memory-efficient", Strategy::MemoryEfficient)
+                                       .Case("blockwise", Strategy::Blockwise)
+                                       .Default(std::nullopt);
+    if (!read)
+      return getOperation().emitError("expected strategy vanilla, memory-efficient or blockwise, but got '") << strategy << "'";
+    options.strategy = *read;
+    if (block <= 0)
+      return getOperation().emitError("expected block > 0, but got ") << block;
+    options.block = block;
+    if (keep.empty())
+      return success();
+    options.keep = symbolizeKeep(keep);
+    if (!options.keep)
+      return getOperation().emitError("expected keep input, attention, qkv or all, but got '") << keep << "'";
+    return success();
+  }
+};
+
+} // namespace
+
+LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options) {
+  if (failed(resolveSizes(function)))
+    return failure();
+  Keep keep = options.keep.value_or(options.strategy == Strategy::Blockwise ? Keep::Input : Keep::All);
+  auto named = remark::RemarkOpts::name("layer").category(formBlocksName).function(function.getName());
+  SmallVector<FoundLayer> layers = findLayers(function);
+  for (FoundLayer &layer : layers) {
+    Location loc = layer.attention->getLoc();
+    unsigned count = layer.ops.size();
+    CheckpointOp op = createCheckpoint(layer, keep);
+    // A later layer's input may be this one's output.
+    for (FoundLayer &other : layers)
+      for (auto [before, after] : llvm::zip_equal(layer.results, op.getResults()))
+        if (&other != &layer)
+          std::replace(other.inputs.begin(), other.inputs.end(), before, Value(after));
+    Block &body = op.getBody().front();
+    std::string kept = (" keep " + stringifyKeep(keep)).str();
+    if (options.strategy == Strategy::Vanilla) {
+      materializeProbabilities(body);
+      remark::passed(loc, named) << llvm::formatv("layer of {0} ops, scores materialised,{1}", count, kept).str();
+      continue;
+    }
+    if (options.strategy == Strategy::MemoryEfficient) {
+      remark::passed(loc, named) << llvm::formatv("layer of {0} ops, attention blocked by its kernel,{1}", count, kept).str();
+      continue;
+    }
+    splitFusedProjections(body);
+    std::string why;
+    if (failed(cutLayer(op, layer.activations, options.block, why))) {
+      remark::missed(loc, named) << "layer is a checkpoint, but not blockwise: " + why;
+      continue;
+    }
+    remark::passed(loc, named) << llvm::formatv("layer of {0} ops, {1},{2}", count, describeBlocks(op), kept).str();
+  }
+  // Users of a further result may stand before the layer's last op.
+  if (llvm::any_of(layers, [](const FoundLayer &layer) { return layer.results.size() > 1; }))
+    sortTopologically(&function.getBody().front());
+  return success();
+}
+
+} // namespace bpt

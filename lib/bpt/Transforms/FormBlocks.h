@@ -1,0 +1,44 @@
+// The parts of bpt-form-blocks: finding layers, splitting fused projections, cutting a layer into blocks. Private.
+#pragma once
+
+#include "bpt/IR/BPT.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Remarks.h"
+#include "llvm/ADT/SmallBitVector.h"
+
+namespace bpt {
+/// Category of the remarks.
+inline constexpr llvm::StringLiteral formBlocksName = "bpt-form-blocks";
+
+/// Calls `visit` with every value `op` uses: its operands and what its regions capture.
+void forEachUsedValue(mlir::Operation *op, llvm::function_ref<void(mlir::Value)> visit);
+/// Whether `op` only makes a destination or a constant: it is copied to where it is used, never kept or passed on.
+bool isCheapToCopy(mlir::Operation *op);
+/// Whether `op` computes sizes or positions only: scalars of index or integer type.
+bool isShapeComputation(mlir::Operation *op);
+
+/// A layer of a function: the ops between two points where nothing but one activation is alive.
+struct FoundLayer {
+  mlir::Operation *attention = nullptr;  ///< its first attention
+  mlir::SmallVector<mlir::Operation *> ops;    ///< in an order that depends on data flow only, operands before users
+  mlir::SmallVector<mlir::Value> inputs;       ///< what the ops use from outside, in order of first use
+  llvm::SmallBitVector activations;            ///< which of `inputs` depend on the data, not on parameters alone
+  mlir::SmallVector<mlir::Value> results;      ///< what is used outside; first the layer's output
+};
+
+/// Finds the layers of `function` by data flow; names and textual order play no part. Remarks say where none was found and why.
+mlir::SmallVector<FoundLayer> findLayers(mlir::func::FuncOp function);
+
+/// Moves slices of projections that attention uses (a fused q-k-v projection) before the projection: to slices of its weight
+/// and bias. Afterwards the parts are computed by themselves and none of them needs the others to exist.
+void splitFusedProjections(mlir::Block &body);
+
+/// Replaces the body of `layer` by bpt.blockwise ops over `block` rows: one for what attention needs whole (keys, values), one
+/// for everything else. `activations` says which inputs carry activations. Fails with a reason in `why` when the layer cannot
+/// be computed block by block; it is then unchanged but for splitting.
+mlir::LogicalResult cutLayer(CheckpointOp layer, const llvm::SmallBitVector &activations, int64_t block, std::string &why);
+
+/// Orders the ops of `body` depth first from its terminator, so that each stands right before its first use and the order
+/// depends on data flow alone; erases the ops nobody uses. All ops are free of side effects.
+void sortByDataFlow(mlir::Block &body);
+} // namespace bpt
