@@ -48,7 +48,37 @@ def ConvertBPTToLinalgPass : Pass<"convert-bpt-to-linalg", "::mlir::ModuleOp"> {
 }
 def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
   let summary = "CPU kernels for bpt ops, contractions and elementwise linalg on memrefs";
+  let description = [{
+    Each op becomes the call of a private function, one for each distinct signature (op, attributes, element types, static
+    inner dims, layouts), whose lengths are dynamic. A kernel is a few `scf.forall` loops over work items; how the work is
+    cut depends on shapes only, so the results have the same bits for any number of threads. Bodies are vector code for
+    the CPU: packed panels and register tiles with loop-carried accumulators (performance.md, E3), polynomials for
+    elementary functions, masked tails. Storage types are expanded to f32 when they are loaded.
+
+    Preconditions:
+    * ops are on memrefs, and workspaces exist (`bpt-tile-blocks`) for the same `cpu`;
+    * the innermost dim of operands of bpt ops is contiguous; outer strides are free.
+
+    Kernels use `bpt.thread_scratch`; the module's attribute of that name says how many bytes they need at most.
+
+    ```mlir
+    func.func @f(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x64xf32>) {
+      linalg.matmul ins(%a, %b : memref<?x64xf32>, memref<64x64xf32>) outs(%c : memref<?x64xf32>)
+      return
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x64xf32>) {
+      %b0 = memref.cast %b : memref<64x64xf32> to memref<?x64xf32>
+      call @bpt_contraction_0(%a, %b0, %c) : (memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>) -> ()
+      return
+    }
+    ```
+  }];
   let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 def OutlineParallelPass : Pass<"bpt-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "parallel loops become calls of bpt_parallel_for";

@@ -180,7 +180,10 @@ int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
           [&](auto typed) { return product(typed.getInput()); })
       .Case<AttentionOp, AttentionGradOp>([&](auto typed) { return getAttentionScratchBytes(typed, target); })
       .Case<linalg::LinalgOp>([&](linalg::LinalgOp linalgOp) {
-        return linalg::isaContractionOpInterface(linalgOp) ? product(linalgOp.getDpsInits()[0]) : 0;
+        if (!linalg::isaContractionOpInterface(linalgOp))
+          return int64_t(0);
+        auto wide = llvm::find_if(op->getOperands(), [](Value v) { return getElementTypeOrSelf(v.getType()).isF64(); });
+        return product(wide == op->operand_end() ? linalgOp.getDpsInits()[0] : *wide);
       })
       .Default([](Operation *) { return 0; });
 }
