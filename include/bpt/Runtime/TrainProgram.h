@@ -61,6 +61,10 @@ public:
   static Expected<TrainProgram> plan(Program program, const TrainOptions &options, int threads);
 
   const StepSignature &signature() const { return step; }
+  /// The argument `tokens` of the training step.
+  const ArgumentInfo &tokensInfo() const { return train->info().arguments[step.tokens]; }
+  /// The target that the loss ignores.
+  int64_t ignoredTarget() const { return train->info().arguments[step.targets].ignoreIndex.value_or(-100); }
   const BatchShape &batchShape() const { return batch; }
   bool canValidate() const { return validation.has_value(); }
   bool canSample() const { return sampling.has_value(); }

@@ -53,6 +53,8 @@ Status apply(TrainOptions &options, CLI::App &app, const Texts &texts) {
     if (given(i))
       if (Status status = setOption(options, specs[i], texts[i]); !status)
         return status;
+  if (options.graph.empty() && options.model.empty())
+    options.model = "gpt";
   return checkOptions(options);
 }
 

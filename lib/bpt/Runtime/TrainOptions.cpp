@@ -118,6 +118,8 @@ Status checkOptions(const TrainOptions &options) {
                                       spec.flag, bpt::inQuotes(options.graph)));
     }
   }
+  if (options.graph == "-" && options.tokens == "-")
+    return usageError("--tokens: standard input is the graph already; give a file");
   if (options.out.empty())
     return usageError("--out: expected a folder, but got an empty name");
   if (options.minimumRate() > options.lr)
