@@ -49,6 +49,15 @@ TEST(Manifest, IsRead) {
 
 TEST(Manifest, IsWrittenAsItWasRead) { EXPECT_EQ(writeManifest(parseManifest(text).take()), text); }
 
+TEST(Manifest, TargetsMayBeIgnoredUnlessTheManifestSaysOtherwise) {
+  Expected<Manifest> manifest = parseManifest(with(",\"ignore_index\":-100", ""));
+  ASSERT_OK(manifest);
+  EXPECT_EQ(manifest->entries[0].arguments[2].ignoreIndex, -100);
+  manifest = parseManifest(with("\"ignore_index\":-100", "\"ignore_index\":-1"));
+  ASSERT_OK(manifest);
+  EXPECT_EQ(manifest->entries[0].arguments[2].ignoreIndex, -1);
+}
+
 TEST(Manifest, EntriesAreFoundByName) {
   Manifest manifest = parseManifest(text).take();
   EXPECT_EQ(*manifest.find("loss.grad"), &manifest.entries[0]);

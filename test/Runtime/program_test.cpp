@@ -158,6 +158,24 @@ TEST(Program, FeaturesTheMachineLacksAreNamed) {
   EXPECT_ERROR(fakeProgram(manifest), ExitCode::BadInput, "this runtime cannot check: 'from-the-future'");
 }
 
+TEST(Program, SharedObjectsRun) {
+  Entry entry;
+  {
+    Expected<Program> program = Program::open(BPT_FAKE_OBJECT);
+    ASSERT_OK(program);
+    entry = program->entry("").take(); // keeps the code loaded
+  }
+  Tensor x = Tensor::zeros(DataType::F64, {1000}).take();
+  fillNormal(x, 3, 0);
+  PrepareOptions options;
+  options.threads = 3;
+  ASSERT_OK(entry.prepare({{1000}}, options));
+  Expected<std::vector<Tensor>> results = entry.run({x});
+  ASSERT_OK(results);
+  for (int64_t i = 0; i < 1000; ++i)
+    ASSERT_EQ(results->at(0).get(i), 2 * x.get(i));
+}
+
 TEST(Program, FilesThatAreNoProgramsAreRefused) {
   TemporaryFolder folder;
   EXPECT_ERROR(Program::open(folder.file("none.so")), ExitCode::Io, "cannot open: No such file");

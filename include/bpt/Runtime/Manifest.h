@@ -20,12 +20,12 @@ struct Init {
 struct ArgumentInfo {
   std::string name;
   DataType type = DataType::F32;
-  Shape shape;                          ///< -1: dynamic
-  bool parameter = false;               ///< has `bpt.init`
-  std::optional<Init> init;             ///< set for parameters
-  bool decay = false;                   ///< weight decay applies (`bpt.decay`)
-  std::optional<int64_t> range;         ///< integers lie in [0, range)
-  std::optional<int64_t> ignoreIndex;   ///< this integer is allowed too (targets: -100)
+  Shape shape;                        ///< -1: dynamic
+  bool parameter = false;             ///< has `bpt.init`
+  std::optional<Init> init;           ///< set for parameters
+  bool decay = false;                 ///< weight decay applies (`bpt.decay`)
+  std::optional<int64_t> range;       ///< integers lie in [0, range)
+  std::optional<int64_t> ignoreIndex; ///< allowed besides `range`; -100 for an argument called `targets` unless given
 };
 
 struct ResultInfo {

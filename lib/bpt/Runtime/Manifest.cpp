@@ -140,6 +140,8 @@ ArgumentInfo parseArgument(const Field &field) {
     argument.range = field["range"].integer(1);
   if (field["ignore_index"].exists())
     argument.ignoreIndex = field["ignore_index"].integer(INT64_MIN);
+  else if (argument.range && argument.name == "targets")
+    argument.ignoreIndex = -100;
   return argument;
 }
 

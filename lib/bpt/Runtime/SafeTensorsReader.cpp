@@ -279,6 +279,9 @@ const SafeTensorsInfo *SafeTensorsHeader::find(std::string_view name) const {
 Expected<SafeTensorsHeader> parseSafeTensorsHeader(std::string_view text, uint64_t dataBytes) {
   if (text.empty() || text.front() != '{')
     return badInput("the header does not start with '{'");
+  // The JSON library takes a NUL for the end of the text and would not look at what follows.
+  if (size_t nul = text.find('\0'); nul != std::string_view::npos)
+    return badInput(fmt::format("not JSON at byte {} of the header: a NUL", nul));
   SafeTensorsHeader header;
   HeaderHandler handler(header);
   if (!nlohmann::json::sax_parse(text, &handler))
