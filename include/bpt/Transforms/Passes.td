@@ -18,12 +18,81 @@ def OutlineLayersPass : Pass<"bpt-outline-layers", "::mlir::ModuleOp"> {
 }
 def DifferentiatePass : Pass<"bpt-differentiate", "::mlir::ModuleOp"> {
   let summary = "adds the gradient function @f.grad";
+  let description = [{
+    Adds `@f.grad` after `@f`, by reverse mode. Arguments: those of `@f`, then one cotangent, `<result>.cotangent`, per
+    floating-point result; none when `@f` has one floating-point result and that is a scalar (its cotangent is 1). Results: those
+    of `@f`, then `<argument>.grad` for each floating-point argument, or each of those named in `wrt`, in the order of the
+    arguments. Names are `bpt.name`, else arg<i> and result<i>.
+
+    * Every gradient op adds into its `outs`, so a value used several times, a tied weight say, has one gradient buffer; the
+      gradient of a slice or reshape is that slice or reshape of its source's.
+    * The backward of a `bpt.checkpoint` computes its body again, behind a `bpt.barrier` and right before the use, but for what
+      `keep` names: the checkpoint then has further results. With a callee it calls `@callee.vjp`, made once per distinct
+      callee, policy and set of gradients, accumulators in and out.
+    * The backward of a `bpt.blockwise` is a `bpt.blockwise`: gradients of sliced operands are sliced, gradients of shared
+      operands are accumulated in f32 (f64 for f64).
+
+    Preconditions:
+    * stage graph or blocks: one block of ops on tensors and scalars;
+    * every op between what is differentiated and the results implements `DifferentiableOpInterface`. One that does not is an
+      error that names it; a partial gradient is never made.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32> {bpt.name = "x"}) -> (tensor<4xf32> {bpt.name = "y"}) {
+      %y = math.exp %x : tensor<4xf32>
+      return %y : tensor<4xf32>
+    }
+    // adds
+    func.func @f.grad(%x: tensor<4xf32> {bpt.name = "x"}, %dy: tensor<4xf32> {bpt.name = "y.cotangent"})
+        -> (tensor<4xf32> {bpt.name = "y"}, tensor<4xf32> {bpt.name = "x.grad"}) {
+      %y = math.exp %x : tensor<4xf32>
+      %e = tensor.empty() : tensor<4xf32>
+      %dx = linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>],
+                            iterator_types = ["parallel"]} ins(%x, %dy : tensor<4xf32>, tensor<4xf32>)
+                            outs(%e : tensor<4xf32>) {
+      ^bb0(%xi: f32, %dyi: f32, %out: f32):
+        %yi = math.exp %xi : f32
+        %dxi = arith.mulf %dyi, %yi : f32
+        linalg.yield %dxi : f32
+      } -> tensor<4xf32>
+      return %y, %dx : tensor<4xf32>, tensor<4xf32>
+    }
+    ```
+  }];
   let options = [
     Option<"function", "function", "std::string", "\"loss\"", "the function to differentiate">,
     ListOption<"wrt", "wrt", "std::string", "names of the arguments to differentiate with respect to; default: every float argument">];
+  let dependentDialects = ["::bpt::BPTDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+                           "::mlir::affine::AffineDialect"];
 }
 def BuildTrainStepPass : Pass<"bpt-build-train-step", "::mlir::ModuleOp"> {
   let summary = "adds @train_step: loss, gradients, clipping and AdamW in place";
+  let description = [{
+    Adds `@train_step` after the loss: forward, backward, the norm of all gradients and AdamW. Arguments: the parameters
+    (arguments of the loss with `bpt.init`; bf16 and f16 ones are f32 here and rounded at the start), then `<p>.m` and `<p>.v` of
+    each, `step: tensor<i64>` from 1, `lr: tensor<f32>`, and the other arguments of the loss, 0-d ones (the seed) first. Results:
+    `loss`, `grad_norm` before clipping, then the parameters, `<p>.m` and `<p>.v`, updated in place: their `bpt.inplace` is the
+    number of the argument they are. Parameters with `bpt.decay = true` decay by `weight-decay`.
+
+    With `accumulate` = A > 1 the data arguments have a leading dim A. A loop over micro-steps sums the gradients in f32 (f64
+    for f64); `bpt.linear_cross_entropy` divides by the valid targets of all micro-steps, counted before the first backward. A
+    loss of another kind is averaged. Each micro-step has a seed of its own: the seed plus its number times 2^32.
+
+    Preconditions: as of `bpt-differentiate`; the loss has one result, a 0-d floating-point tensor, and parameters.
+
+    ```mlir
+    func.func @loss(%w: tensor<4xf32> {bpt.name = "w", bpt.init = #bpt.zeros, bpt.decay = true},
+                    %x: tensor<4xf32> {bpt.name = "x"}) -> (tensor<f32> {bpt.name = "loss"})
+    // adds
+    func.func @train_step(%w: tensor<4xf32> {bpt.name = "w", bpt.init = #bpt.zeros, bpt.decay = true},
+                          %m: tensor<4xf32> {bpt.name = "w.m"}, %v: tensor<4xf32> {bpt.name = "w.v"},
+                          %step: tensor<i64> {bpt.name = "step"}, %lr: tensor<f32> {bpt.name = "lr"},
+                          %x: tensor<4xf32> {bpt.name = "x"})
+        -> (tensor<f32> {bpt.name = "loss"}, tensor<f32> {bpt.name = "grad_norm"},
+            tensor<4xf32> {bpt.inplace = 0 : i64, bpt.name = "w"}, tensor<4xf32> {bpt.inplace = 1 : i64, bpt.name = "w.m"},
+            tensor<4xf32> {bpt.inplace = 2 : i64, bpt.name = "w.v"})
+    ```
+  }];
   let options = [
     Option<"optimizer", "optimizer", "std::string", "\"adamw\"", "adamw">,
     Option<"function", "function", "std::string", "\"loss\"", "the loss function">,
@@ -33,18 +102,8 @@ def BuildTrainStepPass : Pass<"bpt-build-train-step", "::mlir::ModuleOp"> {
     Option<"weightDecay", "weight-decay", "double", "0.1", "decoupled decay of parameters with bpt.decay">,
     Option<"clip", "clip", "double", "1.0", "largest global norm of the gradients; 0 turns clipping off">,
     Option<"accumulate", "accumulate", "int64_t", "1", "micro-steps a step">];
-}
-def BuildSamplerPass : Pass<"bpt-build-sampler", "::mlir::ModuleOp"> {
-  let summary = "adds @next_logits: the logits of the next token";
-  let description = [{
-    Adds `@next_logits(parameters.., tokens, position: tensor<i64>) -> logits` from a loss function: the network up to its one
-    `bpt.linear_cross_entropy`, then the logits of row `position` of sequence 0, `[V]` of f32 (f64 for f64). Dropout is
-    removed; arguments only the loss needs are dropped.
-
-    Preconditions:
-    * the function has one `bpt.linear_cross_entropy`.
-  }];
-  let options = [Option<"function", "function", "std::string", "\"loss\"", "the loss function">];
+  let dependentDialects = ["::bpt::BPTDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+                           "::mlir::affine::AffineDialect", "::mlir::scf::SCFDialect"];
 }
 def LowerStructurePass : Pass<"bpt-lower-structure", "::mlir::ModuleOp"> {
   let summary = "inlines checkpoints, turns blockwise maps into loops with a peeled tail";
@@ -131,6 +190,39 @@ def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+}
+def OwnDestinationsPass : Pass<"bpt-own-destinations", "::mlir::ModuleOp"> {
+  let summary = "gives every op that writes an empty or filled tensor of its own";
+  let description = [{
+    Common subexpression elimination makes one `tensor.empty`, or one zero-filled tensor, the destination of many ops. Bufferization
+    then has to copy it for all but the last, and cannot write the last op of a block into the place the block is for. This pass
+    puts a copy of the empty or filled tensor right before each op that writes it; ops that only read one go on sharing it. It
+    runs right before bufferization; no elimination may run in between.
+
+    ```mlir
+    func.func @before(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>, %u: tensor<8x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+      %zero = arith.constant 0.0 : f32
+      %empty = tensor.empty() : tensor<4x8xf32>
+      %fill = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x8xf32>) -> tensor<4x8xf32>
+      %a = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x8xf32>) outs(%fill : tensor<4x8xf32>) -> tensor<4x8xf32>
+      %b = linalg.matmul ins(%x, %u : tensor<4x8xf32>, tensor<8x8xf32>) outs(%fill : tensor<4x8xf32>) -> tensor<4x8xf32>
+      return %a, %b : tensor<4x8xf32>, tensor<4x8xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @after(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>, %u: tensor<8x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+      %zero = arith.constant 0.0 : f32
+      %e0 = tensor.empty() : tensor<4x8xf32>
+      %f0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<4x8xf32>) -> tensor<4x8xf32>
+      %a = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x8xf32>) outs(%f0 : tensor<4x8xf32>) -> tensor<4x8xf32>
+      %e1 = tensor.empty() : tensor<4x8xf32>
+      %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<4x8xf32>) -> tensor<4x8xf32>
+      %b = linalg.matmul ins(%x, %u : tensor<4x8xf32>, tensor<8x8xf32>) outs(%f1 : tensor<4x8xf32>) -> tensor<4x8xf32>
+      return %a, %b : tensor<4x8xf32>, tensor<4x8xf32>
+    }
+    ```
+  }];
 }
 def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {
   let summary = "says which arguments an entry may write";

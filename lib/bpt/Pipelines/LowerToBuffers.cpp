@@ -16,6 +16,8 @@ namespace bpt {
 /// buffers, and bpt on buffers.
 static void addBufferization(OpPassManager &manager) {
   manager.addPass(createMarkEntriesPass());
+  // CSE shared destinations; after this pass nothing may again before buffers.
+  manager.addPass(createOwnDestinationsPass());
   manager.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions options;
   options.bufferizeFunctionBoundaries = true;

@@ -25,12 +25,18 @@ void registerPasses() {
   registerBuildSamplerPass();
   registerFormBlocksPass();
   registerLowerStructurePass();
+  registerTileBlocksPass();
   registerVerifyStagePass();
   registerMarkEntriesPass();
+  registerOwnDestinationsPass();
   registerPlanMemoryPass();
   registerConvertBPTToLinalgPass();
+  registerConvertBPTToVectorPass();
   registerOutlineParallelPass();
   registerCreateEntriesPass();
+  mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-reference",
+                                               "graph .. step to LLVM by the unblocked definitions", buildReferencePipeline);
+  mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-cpu", "graph .. step to LLVM by CPU kernels", buildCPUPipeline);
 }
 
 } // namespace bpt
