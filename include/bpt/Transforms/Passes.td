@@ -105,6 +105,18 @@ def BuildTrainStepPass : Pass<"bpt-build-train-step", "::mlir::ModuleOp"> {
   let dependentDialects = ["::bpt::BPTDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
                            "::mlir::affine::AffineDialect", "::mlir::scf::SCFDialect"];
 }
+def BuildSamplerPass : Pass<"bpt-build-sampler", "::mlir::ModuleOp"> {
+  let summary = "adds @next_logits: the logits of the next token";
+  let description = [{
+    Adds `@next_logits(parameters.., tokens, position: tensor<i64>) -> logits` from a loss function: the network up to its one
+    `bpt.linear_cross_entropy`, then the logits of row `position` of sequence 0, `[V]` of f32 (f64 for f64). Dropout is
+    removed; arguments only the loss needs are dropped.
+
+    Preconditions:
+    * the function has one `bpt.linear_cross_entropy`.
+  }];
+  let options = [Option<"function", "function", "std::string", "\"loss\"", "the loss function">];
+}
 def LowerStructurePass : Pass<"bpt-lower-structure", "::mlir::ModuleOp"> {
   let summary = "inlines checkpoints, turns blockwise maps into loops with a peeled tail";
   let description = [{
