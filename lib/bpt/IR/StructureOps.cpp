@@ -134,7 +134,7 @@ LogicalResult CheckpointOp::verifySymbolUses(SymbolTableCollection &symbols) {
   llvm::SmallPtrSet<Operation *, 8> visited;
   auto parent = (*this)->getParentOfType<FunctionOpInterface>();
   if (parent && reaches(symbols, function, parent, visited))
-    return emitOpError("expected a callee that does not call the checkpoint's function, but got ") << callee;
+    return emitOpError("expected a callee that does not lead back to the checkpoint's function, but got ") << callee;
   return success();
 }
 
