@@ -5,8 +5,10 @@
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
+#include <optional>
 
 namespace bpt {
+class Backward;
 class DerivedFunctions;
 enum class Keep : uint32_t;
 
@@ -18,8 +20,8 @@ enum class Keep : uint32_t;
 /// fused weight therefore add into one buffer.
 class VJPContext {
 public:
-  /// `functions`: made for the module so far. `keep`: what the checkpoint around this code keeps; `Keep::Input` outside of one.
-  VJPContext(DerivedFunctions &functions, Keep keep) : functions(functions), keep(keep) {}
+  /// `functions`: made for the module so far. `policy`: what the checkpoint around this code keeps; none outside of one.
+  VJPContext(DerivedFunctions &functions, std::optional<Keep> policy) : functions(functions), policy(policy) {}
 
   /// Whether `value` lies on a path from something differentiated to a result; only these need gradients.
   bool needsGradient(mlir::Value value) const { return value && active.contains(value); }
@@ -41,10 +43,16 @@ public:
   /// An uninitialised tensor of the shape of `like`; of `element` if given.
   static mlir::Value createEmpty(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value like, mlir::Type element = {});
 
-  /// What the checkpoint around this code keeps: an op that finds its by-products only there asks.
-  Keep getKeep() const { return keep; }
-  /// Says that a checkpoint that keeps `policy` or more should keep `value` rather than compute it again.
-  void suggestKeeping(mlir::Value value, Keep policy);
+  /// What the checkpoint around this code keeps; none outside of one, where everything is at hand.
+  std::optional<Keep> getPolicy() const { return policy; }
+  /// Whether results of the forward are at hand rather than computed again: an op with costly by-products asks before using
+  /// them.
+  bool keepsAll() const;
+  /// Says that a checkpoint that keeps `atLeast` or more should keep `value` rather than compute it again.
+  void suggestKeeping(mlir::Value value, Keep atLeast);
+  llvm::ArrayRef<mlir::Value> getSuggestions() const { return suggestions.getArrayRef(); }
+  /// Forgets an erased value.
+  void forget(mlir::Value value);
 
   /// Replaces the forward op whose VJP is being built by one with further results for the backward; `results` take the place of
   /// its own. Erases `old`.
@@ -54,14 +62,26 @@ public:
 
 private:
   friend class Backward;
+  friend class PolicyScope;
   mlir::Value getViewSource(mlir::Value value) const;
 
-  Keep keep;
+  std::optional<Keep> policy;
   llvm::DenseSet<mlir::Value> active;
   llvm::DenseMap<mlir::Value, mlir::Value> gradients;
   llvm::SetVector<mlir::Value> suggestions;
-  /// The forward ops being differentiated, innermost list.
-  llvm::SmallVectorImpl<mlir::Operation *> *operations = nullptr;
+  /// The walk that is in a VJP, innermost.
+  Backward *walk = nullptr;
+};
+
+/// Another policy while the body of a checkpoint is differentiated in place.
+class PolicyScope {
+public:
+  PolicyScope(VJPContext &context, Keep policy) : context(context), outer(context.policy) { context.policy = policy; }
+  ~PolicyScope() { context.policy = outer; }
+
+private:
+  VJPContext &context;
+  std::optional<Keep> outer;
 };
 
 /// The outs of one gradient op: `add` each operand in order, build the op with getOuts(), then `finish` with its results.
@@ -70,8 +90,9 @@ public:
   GradientOuts(mlir::OpBuilder &builder, VJPContext &context) : builder(builder), context(context) {}
 
   /// Appends the accumulator for `operand`, or a zero whose sum is thrown away for one that needs no gradient. Nothing for a
-  /// null `operand` (an optional one that is absent).
-  void add(mlir::Value operand);
+  /// null `operand` (an optional one that is absent). With `element`, the out has that element type: where the accumulator
+  /// has another, the sum starts at zero and is added to it in the end, rounded once.
+  void add(mlir::Value operand, mlir::Type element = {});
   mlir::ValueRange getOuts() const { return outs; }
   mlir::TypeRange getTypes() const { return getOuts().getTypes(); }
   /// Records `results`, one per out.

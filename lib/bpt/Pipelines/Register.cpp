@@ -18,11 +18,14 @@ void registerDialect(mlir::DialectRegistry &registry) {
   registry.insert<BPTDialect>();
   registerBufferizationModels(registry);
   registerCostModels(registry);
+  registerDifferentiableModels(registry);
   registerSequenceModels(registry);
 }
 
 void registerPasses() {
   registerBuildSamplerPass();
+  registerBuildTrainStepPass();
+  registerDifferentiatePass();
   registerFormBlocksPass();
   registerLowerStructurePass();
   registerTileBlocksPass();
