@@ -84,6 +84,8 @@ static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes
 /// The hidden of one chunk of rows takes this much per stored copy: large enough that weight gradients, which are read and
 /// written once a chunk, cost little beside the products, small beside the activations of a layer.
 static constexpr int64_t hiddenBytes = 8 << 20;
+/// The chunks are multiples of this: whole blocks of C on every target. Chunks fix the order of sums over rows.
+static constexpr int64_t hiddenRowStep = 192;
 
 static int64_t getHiddenColumns(Operation *op) {
   auto columns = [&](auto ffn) {
@@ -95,13 +97,11 @@ static int64_t getHiddenColumns(Operation *op) {
 int64_t getFeedForwardRows(Operation *op, const TargetInfo &target) {
   if (auto rows = getScheduleEntry(op, "rows"); rows && *rows > 0)
     return *rows;
-  Type element = getElementTypeOrSelf(op->getOperand(0).getType());
-  int64_t step = GemmTiles::get(getAccumulatorType(element), target).blockRows;
   int64_t columns = getHiddenColumns(op);
   if (ShapedType::isDynamic(columns))
-    return 4 * step;
-  int64_t rows = hiddenBytes / std::max<int64_t>(columns * element.getIntOrFloatBitWidth() / 8, 1);
-  return std::clamp<int64_t>(rows / step, 1, 8) * step;
+    return 4 * hiddenRowStep;
+  int64_t rows = hiddenBytes / std::max<int64_t>(columns * getElementBytes(op->getOperand(0)), 1);
+  return std::clamp<int64_t>(rows / hiddenRowStep, 1, 8) * hiddenRowStep;
 }
 
 static SizeFormula getWorkspace(FeedForwardOp op, const TargetInfo &target) {
@@ -131,11 +131,12 @@ static SizeFormula getWorkspace(FeedForwardGradOp op, const TargetInfo &target) 
 /// Elements of a block of logits in the gradient. With as many columns as rows the traffic of dinput and dweight, which are
 /// read and written once a block, is smallest.
 static constexpr int64_t logitsElements = 2 << 20, logitsColumns = 2048;
-/// Rows whose statistics exist at a time in the forward: all of a usual batch.
-static constexpr int64_t statisticsRows = 4096;
+/// Rows whose statistics exist at a time in the forward, and the columns that one maximum and one sum stand for: no target has
+/// smaller blocks of C.
+static constexpr int64_t statisticsRows = 2048, statisticsColumns = 256;
 
 LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
-  LogitsBlock block{statisticsRows, 512};
+  LogitsBlock block{statisticsRows, statisticsColumns};
   if (auto grad = dyn_cast<LinearCrossEntropyGradOp>(op)) {
     int64_t vocabulary = cast<ShapedType>(grad.getWeight().getType()).getDimSize(grad.getWeightsTransposed() ? 0 : 1);
     block.columns = ShapedType::isDynamic(vocabulary) ? logitsColumns
@@ -144,15 +145,18 @@ LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
   }
   block.rows = std::max<int64_t>(getScheduleEntry(op, "rows").value_or(block.rows), 1);
   block.columns = std::max<int64_t>(getScheduleEntry(op, "columns").value_or(block.columns), 1);
+  if (isa<LinearCrossEntropyOp>(op))
+    block.columns = std::min(block.columns, statisticsColumns);
   return block;
 }
 
 static SizeFormula getWorkspace(LinearCrossEntropyOp op, const TargetInfo &target) {
-  // Maximum and sum of each row in each block of columns, and the logit of the target.
+  // Maximum and sum of each row in each block of columns, and the logit of each row's target.
   LogitsBlock block = getLogitsBlock(op, target);
   SizeFormula rows = min(getOperandRows(op, op.getInput()), block.rows);
   SizeFormula blocks = ceilDiv(getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1), block.columns);
-  return alignSection(rows * (blocks * 2 + 1) * getAccumulatorBytes(op.getInput()));
+  int64_t bytes = getAccumulatorBytes(op.getInput());
+  return alignSection(rows * blocks * bytes) * 2 + alignSection(getOperandRows(op, op.getInput()) * bytes);
 }
 
 static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &target) {

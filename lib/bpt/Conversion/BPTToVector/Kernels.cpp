@@ -116,6 +116,20 @@ ValueRange KernelCache::callHelper(Emitter &e, StringRef name, ValueRange argume
   return func::CallOp::create(e, function, values).getResults();
 }
 
+LogicalResult checkOperands(Operation *op, Value workspace, bool needsWorkspace) {
+  for (auto [number, operand] : llvm::enumerate(op->getOperands())) {
+    auto type = dyn_cast<MemRefType>(operand.getType());
+    if (isa<TensorType>(operand.getType()))
+      return op->emitOpError("expected operand #") << number << " to be a memref, but got " << operand.getType()
+                                                   << "; bufferize first";
+    if (type && type.getRank() > 0 && !type.isLastDimUnitStride())
+      return op->emitOpError("expected operand #") << number << " to have contiguous rows, but got " << type;
+  }
+  if (needsWorkspace && !workspace)
+    return op->emitOpError("expected a workspace; run bpt-tile-blocks before bufferization");
+  return success();
+}
+
 Value collapseRows(Emitter &e, Value memref) {
   auto type = cast<MemRefType>(memref.getType());
   int64_t rank = type.getRank();

@@ -55,6 +55,10 @@ private:
 /// The kernel's type for an operand: see KernelOperand.
 mlir::Type getKernelType(mlir::Type type, int64_t dynamicDims);
 
+/// What kernels of bpt ops ask of their operands: memrefs whose rows are contiguous, and the workspace that bpt-tile-blocks adds if
+/// the op `needsWorkspace`. Emits an error at the op.
+mlir::LogicalResult checkOperands(mlir::Operation *op, mlir::Value workspace, bool needsWorkspace);
+
 /// Rank 2 or less where the leading dims of `memref` are contiguous (identity layout): rows x last dim; unchanged otherwise, and
 /// rows are then addressed through Emitter::rowIndices.
 mlir::Value collapseRows(Emitter &e, mlir::Value memref);

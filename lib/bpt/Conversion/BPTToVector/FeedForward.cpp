@@ -1,0 +1,205 @@
+// bpt.feed_forward: chunks of rows; the activated hidden of a chunk lies in the workspace between its two products.
+#include "FeedForward.h"
+#include "Lowerings.h"
+#include "VectorMath.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+//===--- shared pieces -------------------------------------------------------------------------------------------------===//
+
+void ChunkSum::add(Emitter &e, Value sum, ValueRange indices, Value mask, ValueRange betweenIndices) const {
+  if (!between) {
+    e.store(e.addf(e.load(out, indices, mask), sum), out, indices, mask);
+    return;
+  }
+  using Values = SmallVector<Value>;
+  if (betweenIndices.empty())
+    betweenIndices = indices;
+  Value before = e.choose(first, [&] { return Values{e.load(out, indices, mask)}; },
+                          [&] { return Values{e.load(between, betweenIndices, mask)}; })[0];
+  sum = e.addf(before, sum);
+  e.ifThen(last, [&] { e.store(sum, out, indices, mask); }, [&] { e.store(sum, between, betweenIndices, mask); });
+}
+
+Value WorkspaceSections::take(Value rows, Value columns, Type element) {
+  SmallVector<int64_t> shape{ShapedType::kDynamic, ShapedType::kDynamic};
+  SmallVector<Value> dynamic{rows};
+  if (std::optional<int64_t> constant = getConstantIntValue(columns))
+    shape[1] = *constant;
+  else
+    dynamic.push_back(columns);
+  Value result = e.view(bytes, offset, shape, dynamic, element);
+  Value size = e.mul(e.mul(rows, columns), element.getIntOrFloatBitWidth() / 8);
+  offset = e.add(offset, e.roundUp(size, 64));
+  return result;
+}
+
+Value WorkspaceSections::takeLike(Value like, Type element) {
+  if (cast<MemRefType>(like.getType()).getRank() == 2)
+    return take(e.dim(like, 0), e.dim(like, 1), element);
+  Value matrix = take(e.index(1), e.dim(like, 0), element);
+  return memref::CollapseShapeOp::create(e, matrix, SmallVector<ReassociationIndices>{{0, 1}});
+}
+
+void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, Value start, Value m, Value n, Value k,
+                      const ChunkSum &dest) {
+  Emitter &e = gemm.e;
+  gemm.parallelBlocks({}, m, n, 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+    gemm.clear(blocks[0], block.rows, block.columns);
+    for (const auto &[a, b] : factors)
+      gemm.accumulate(blocks[0], a.dropRows(e, block.row), b.dropColumns(e, block.column), block.rows, block.columns, k);
+    e.loop(e.index(0), block.rows, 1, [&](Value row) {
+      Value position = e.add(start, e.add(block.row, row));
+      SmallVector<Value> to = e.rowIndices(dest.out, position);
+      to.emplace_back();
+      e.columns(block.columns, [&](Value offset, Value mask) {
+        to.back() = e.add(block.column, offset);
+        dest.add(e, e.load(blocks[0], {row, offset}), to, mask, {position, to.back()});
+      });
+    });
+  });
+}
+
+void emitAddedColumnSums(Emitter &e, Value matrix, Value first, Value count, const ChunkSum &dest) {
+  Value columns = e.dim(dest.out, 0);
+  int64_t together = 4 * e.lanes;
+  e.parallel(e.ceilDiv(columns, together), [&](Value item) {
+    Value start = e.mul(item, together), own = e.min(e.sub(columns, start), together);
+    auto sumColumns = [&](ArrayRef<Value> positions, ArrayRef<Value> masks) {
+      SmallVector<Value> zeros(positions.size(), e.splat(0));
+      SmallVector<Value> sums = e.loop(e.index(0), count, 1, zeros, [&](Value row, ValueRange carried) {
+        SmallVector<Value> from = e.rowIndices(matrix, e.add(first, row)), next;
+        from.emplace_back();
+        for (auto [position, mask, sum] : llvm::zip_equal(positions, masks, carried)) {
+          from.back() = position;
+          next.push_back(e.addf(sum, e.load(matrix, from, mask)));
+        }
+        return next;
+      });
+      for (auto [position, mask, sum] : llvm::zip_equal(positions, masks, sums))
+        dest.add(e, sum, {position}, mask);
+    };
+    auto whole = [&] {
+      SmallVector<Value> positions;
+      for (int64_t i = 0; i < together; i += e.lanes)
+        positions.push_back(e.add(start, i));
+      sumColumns(positions, SmallVector<Value>(positions.size()));
+    };
+    auto parts = [&] {
+      e.columns(own, [&](Value column, Value mask) { sumColumns({e.add(start, column)}, {mask}); });
+    };
+    e.ifThen(e.equal(own, e.index(together)), whole, parts);
+  });
+}
+
+//===--- forward -------------------------------------------------------------------------------------------------------===//
+
+namespace {
+class FeedForwardEmitter {
+public:
+  FeedForwardEmitter(Emitter &e, KernelCache &kernels, FeedForwardOp op, ArrayRef<Value> args)
+      : e(e), gemm(e, kernels), activation(op.getActivation()), transposed(op.getWeightsTransposed()),
+        chunk(getFeedForwardRows(op, kernels.getTarget())), input(collapseRows(e, args[0])), up(args[1]), upBias(args[2]),
+        gate(args[3]), gateBias(args[4]), down(args[5]), downBias(args[6]), out(collapseRows(e, args[7])),
+        hidden(args[8] ? collapseRows(e, args[8]) : Value()), workspace(args[9]) {}
+  void emit();
+
+private:
+  void emitHidden(Value start, Value rows);
+  void emitOut(Value start, Value rows);
+  Value addBias(Value value, Value bias, Value column, Value mask) {
+    return bias ? e.addf(value, e.load(bias, {column}, mask)) : value;
+  }
+
+  Emitter &e;
+  Gemm gemm;
+  Activation activation;
+  bool transposed;
+  int64_t chunk;
+  Value input, up, upBias, gate, gateBias, down, downBias, out, hidden, workspace;
+  Value width, hiddenColumns, outColumns, activated;
+};
+} // namespace
+
+void FeedForwardEmitter::emitHidden(Value start, Value rows) {
+  gemm.parallelBlocks({}, rows, hiddenColumns, gate ? 2 : 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+    Matrix left = Matrix{input}.dropRows(e, e.add(start, block.row));
+    for (auto [weight, sums] : llvm::zip(ArrayRef<Value>{up, gate}, blocks)) {
+      gemm.clear(sums, block.rows, block.columns);
+      gemm.accumulate(sums, left, Matrix{weight, transposed}.dropColumns(e, block.column), block.rows, block.columns, width);
+    }
+    e.loop(e.index(0), block.rows, 1, [&](Value row) {
+      Value toRow = e.add(block.row, row);
+      SmallVector<Value> kept = hidden ? e.rowIndices(hidden, e.add(start, toRow)) : SmallVector<Value>();
+      auto keep = [&](Value value, Value column, Value mask) {
+        SmallVector<Value> position(kept);
+        position.push_back(column);
+        e.store(value, hidden, position, mask);
+      };
+      e.columns(block.columns, [&](Value offset, Value mask) {
+        Value column = e.add(block.column, offset);
+        Value u = addBias(e.load(blocks[0], {row, offset}), upBias, column, mask), a;
+        if (gate) {
+          Value g = addBias(e.load(blocks[1], {row, offset}), gateBias, column, mask);
+          a = e.mulf(emitActivation(e, activation, g), u);
+          if (hidden)
+            keep(g, column, mask);
+        } else {
+          a = emitActivation(e, activation, u);
+        }
+        if (hidden)
+          keep(u, gate ? e.add(column, hiddenColumns) : column, mask);
+        e.store(a, activated, {toRow, column}, mask);
+      });
+    });
+  });
+}
+
+void FeedForwardEmitter::emitOut(Value start, Value rows) {
+  gemm.parallelBlocks({}, rows, outColumns, 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+    gemm.clear(blocks[0], block.rows, block.columns);
+    gemm.accumulate(blocks[0], Matrix{activated}.dropRows(e, block.row), Matrix{down, transposed}.dropColumns(e, block.column),
+                    block.rows, block.columns, hiddenColumns);
+    e.loop(e.index(0), block.rows, 1, [&](Value row) {
+      SmallVector<Value> to = e.rowIndices(out, e.add(start, e.add(block.row, row)));
+      to.emplace_back();
+      e.columns(block.columns, [&](Value offset, Value mask) {
+        to.back() = e.add(block.column, offset);
+        e.store(addBias(e.load(blocks[0], {row, offset}), downBias, to.back(), mask), out, to, mask);
+      });
+    });
+  });
+}
+
+void FeedForwardEmitter::emit() {
+  Value all = e.rows(input);
+  width = e.dim(input, cast<MemRefType>(input.getType()).getRank() - 1);
+  hiddenColumns = e.dim(up, transposed ? 0 : 1);
+  outColumns = e.dim(down, transposed ? 0 : 1);
+  Type storage = cast<MemRefType>(input.getType()).getElementType();
+  activated = WorkspaceSections(e, workspace).take(e.min(all, chunk), hiddenColumns, storage);
+  e.loop(e.index(0), all, chunk, [&](Value start) {
+    Value rows = e.min(e.sub(all, start), chunk);
+    emitHidden(start, rows);
+    emitOut(start, rows);
+  });
+}
+
+LogicalResult lowerFeedForward(FeedForwardOp op, KernelCache &kernels) {
+  if (failed(checkOperands(op, op.getWorkspace(), true)))
+    return failure();
+  int64_t leading = cast<MemRefType>(op.getInput().getType()).getRank() - 1;
+  SmallVector<KernelOperand> operands{{op.getInput(), leading}, {op.getUpWeight()}, {op.getUpBias()}, {op.getGateWeight()},
+                                      {op.getGateBias()}, {op.getDownWeight()}, {op.getDownBias()},
+                                      {op.getOuts()[0], leading},
+                                      {op.hasHidden() ? op.getOuts()[1] : Value(), leading}, {op.getWorkspace(), 1}};
+  Type accumulator = getAccumulatorType(getElementTypeOrSelf(op.getInput().getType()));
+  return kernels.replace(op, "bpt_feed_forward", accumulator, operands, [&](Emitter &e, ArrayRef<Value> args) {
+    FeedForwardEmitter(e, kernels, op, args).emit();
+    return success();
+  });
+}
+
+} // namespace bpt
