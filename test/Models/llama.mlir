@@ -2,7 +2,7 @@
 // RUN: bpt-gen llama --layers=1 --heads=4 --kv-heads=2 --embed=16 --hidden=24 --vocab=32 --context=4 --batch=3 --rope-theta=500000 --norm-eps=1e-5 > %t
 // RUN: FileCheck %s < %t
 // RUN: bpt-opt %t --canonicalize --cse -o /dev/null
-// RUN: bpt-gen llama --layers=1 --heads=4 --embed=100 | FileCheck %s --check-prefix=DEFAULTS
+// RUN: bpt-gen llama --layers=1 --heads=4 --embed=104 | FileCheck %s --check-prefix=DEFAULTS
 
 // CHECK: func.func @loss(
 // CHECK-SAME: tensor<32x16xf32> {bpt.decay = true, bpt.init = #bpt.normal<2.000000e-02>, bpt.name = "model.embed_tokens.weight"}
@@ -26,6 +26,6 @@
 // CHECK: bpt.feed_forward {activation = #bpt.activation<silu>, weights_transposed} {{.*}} up(%layers.0.mlp.up_proj.weight : tensor<24x16xf32>) gate(%layers.0.mlp.gate_proj.weight : tensor<24x16xf32>) down(%layers.0.mlp.down_proj.weight
 // CHECK: bpt.linear_cross_entropy {weights_transposed} ins(%norm, %lm_head.weight, %targets
 
-// As many key/value heads as heads; 8/3 of 100, rounded up to a multiple of 256.
-// DEFAULTS: %layers.0.self_attn.k_proj.weight: tensor<100x100xf32>
-// DEFAULTS-SAME: %layers.0.mlp.gate_proj.weight: tensor<512x100xf32>
+// As many key/value heads as heads; 8/3 of 104, rounded up to a multiple of 256.
+// DEFAULTS: %layers.0.self_attn.k_proj.weight: tensor<104x104xf32>
+// DEFAULTS-SAME: %layers.0.mlp.gate_proj.weight: tensor<512x104xf32>
