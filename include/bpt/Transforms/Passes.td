@@ -15,6 +15,55 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
 }
 def OutlineLayersPass : Pass<"bpt-outline-layers", "::mlir::ModuleOp"> {
   let summary = "equal checkpoints become one private function";
+  let description = [{
+    Two or more `bpt.checkpoint` whose bodies are equal (ops, attributes, types, and which value each operand is; operands of the
+    checkpoint itself are free) become `bpt.checkpoint @layer(..)` on one private function, so that its gradient, tiles, buffers
+    and code are made once. Names are `layer`, `layer_1`, .. in order of first use; names that exist are skipped.
+
+    Layers with dropout differ in the `stream` of their ops. When all streams of one layer are ahead of another's by one number n,
+    the layers count as equal, and the later one passes the seed `seed + n * 0x9E3779B97F4A7C15` (wrapping) instead of `seed`:
+    masks stay independent of each other and the same in forward and backward, but are other ones than without this pass.
+    A comparison of two programs with dropout has to outline both or none.
+
+    Preconditions:
+    * stage blocks, before `bpt-differentiate`.
+
+    ```mlir
+    func.func @before(%x: tensor<2x8x4xf32>, %w0: tensor<4xf32>, %w1: tensor<4xf32>) -> tensor<2x8x4xf32> {
+      %a = bpt.checkpoint keep(input) inputs(%x, %w0 : tensor<2x8x4xf32>, tensor<4xf32>) {
+      ^bb0(%xb: tensor<2x8x4xf32>, %w: tensor<4xf32>):
+        %o = tensor.empty() : tensor<2x8x4xf32>
+        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x8x4xf32>) weight(%w : tensor<4xf32>)
+          outs(%o : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
+        bpt.yield %r : tensor<2x8x4xf32>
+      } -> tensor<2x8x4xf32>
+      %b = bpt.checkpoint keep(input) inputs(%a, %w1 : tensor<2x8x4xf32>, tensor<4xf32>) {
+      ^bb0(%xb: tensor<2x8x4xf32>, %w: tensor<4xf32>):
+        %o = tensor.empty() : tensor<2x8x4xf32>
+        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x8x4xf32>) weight(%w : tensor<4xf32>)
+          outs(%o : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
+        bpt.yield %r : tensor<2x8x4xf32>
+      } -> tensor<2x8x4xf32>
+      return %b : tensor<2x8x4xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @after(%x: tensor<2x8x4xf32>, %w0: tensor<4xf32>, %w1: tensor<4xf32>) -> tensor<2x8x4xf32> {
+      %a = bpt.checkpoint @layer keep(input) inputs(%x, %w0 : tensor<2x8x4xf32>, tensor<4xf32>) -> tensor<2x8x4xf32>
+      %b = bpt.checkpoint @layer keep(input) inputs(%a, %w1 : tensor<2x8x4xf32>, tensor<4xf32>) -> tensor<2x8x4xf32>
+      return %b : tensor<2x8x4xf32>
+    }
+    func.func private @layer(%xb: tensor<2x8x4xf32>, %w: tensor<4xf32>) -> tensor<2x8x4xf32> {
+      %o = tensor.empty() : tensor<2x8x4xf32>
+      %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x8x4xf32>) weight(%w : tensor<4xf32>)
+        outs(%o : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
+      return %r : tensor<2x8x4xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 def DifferentiatePass : Pass<"bpt-differentiate", "::mlir::ModuleOp"> {
   let summary = "adds the gradient function @f.grad";

@@ -29,6 +29,10 @@ struct FormBlocksOptions {
 /// checkpoint, and a remark says why.
 mlir::LogicalResult formBlocks(mlir::func::FuncOp function, const FormBlocksOptions &options);
 
+/// blocks: of every two or more bpt.checkpoint with equal bodies, the body becomes one private function `layer`, `layer_1`, ..
+/// that they name. Streams of random numbers may differ by one number throughout; it goes into the layer's seed.
+void outlineLayers(mlir::ModuleOp module);
+
 /// tiles: every bpt.checkpoint is inlined, or becomes a func.call of its callee; every bpt.blockwise becomes a loop over whole
 /// blocks and a peeled tail. Asks for verified ops of stage graph, blocks or step. Fails with an error on a result of a
 /// blockwise op whose dynamic size its operands do not tell.

@@ -28,6 +28,7 @@ void registerPasses() {
   registerDifferentiatePass();
   registerFormBlocksPass();
   registerLowerStructurePass();
+  registerOutlineLayersPass();
   registerTileBlocksPass();
   registerVerifyStagePass();
   registerMarkEntriesPass();
