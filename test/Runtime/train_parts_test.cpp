@@ -241,6 +241,17 @@ TEST(StepSignature, SaysWhatIsMissing) {
   EXPECT_ERROR(readStepSignature(entry), ExitCode::BadInput, "argument 'targets': expected BxT or AxBxT of i32");
 }
 
+TEST(StepSignature, DataIsFoundByPlaceWhereItHasNoNames) {
+  EntryInfo entry = **fakeTrainingManifest({16, false, true, false, true}).find("train_step");
+  StepSignature named = readStepSignature(entry).take();
+  for (size_t i : {named.tokens, named.targets, *named.seed})
+    entry.arguments[i].name = "arg" + std::to_string(i);
+  StepSignature placed = readStepSignature(entry).take();
+  EXPECT_EQ(placed.tokens, named.tokens);
+  EXPECT_EQ(placed.targets, named.targets);
+  EXPECT_EQ(placed.seed, named.seed);
+}
+
 TEST(TrainState, InitialValuesDependOnSeedAndNameAlone) {
   std::vector<TrainedParameter> ab = {{"a", {5}, DataType::F32, DataType::F32, {Init::Kind::Normal, 0.5}},
                                       {"b", {7}, DataType::F32, DataType::F32, {Init::Kind::Normal, 0.5}}};

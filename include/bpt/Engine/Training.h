@@ -8,6 +8,8 @@ namespace bpt {
 /// The loss graph of `options`: the file it names (`-` is standard input), or the model it describes. Exit 1 or 2 for what is
 /// wrong with it.
 Expected<mlir::OwningOpRef<mlir::ModuleOp>> readTrainingGraph(Compiler &compiler, const TrainOptions &options);
+/// The arguments of the graph's function `loss`, without compiling it. Consumes standard input when the graph is `-`.
+Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &options);
 /// Compiles the graph to a program with the entries `train_step`, `loss` (validation) and, where the graph ends in one linear +
 /// cross-entropy, `next_logits` (sampling).
 Expected<Program> compileTraining(const TrainOptions &options);

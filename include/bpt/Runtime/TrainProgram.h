@@ -24,6 +24,14 @@ struct StepSignature {
   std::optional<int64_t> range;  ///< of the tokens: the size of the vocabulary
 };
 
+/// Where the data of a loss graph, training step or inference entry goes: the arguments called `tokens`, `targets` and
+/// `seed`; where these names are not used, the first and second i32 argument of two or three dimensions and the first
+/// i64 scalar that is not called `step` or `position`.
+struct DataArguments {
+  std::optional<size_t> tokens, targets, seed;
+};
+DataArguments findDataArguments(const std::vector<ArgumentInfo> &arguments);
+
 /// Reads the signature of `train_step` by the names of its arguments: parameters, `<p>.m`, `<p>.v`, `step`, `lr`,
 /// `seed`, `tokens`, `targets`. Errors (exit 1): an argument missing, one that training cannot give, a parameter or
 /// moment that is not updated in place.
@@ -116,7 +124,7 @@ private:
   };
 
   Status planStep(const TrainOptions &options);
-  Status addArgument(Inference &inference, size_t position);
+  Status addArgument(Inference &inference, const DataArguments &known, size_t position);
   Expected<Inference> planInference(const std::string &name);
   Status bindInference(Inference &inference);
   Status bindStep();

@@ -2,6 +2,7 @@
 #include "bpt/Engine/Training.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Models/Models.h"
+#include "bpt/Transforms/EntryInfo.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
@@ -70,6 +71,24 @@ Expected<OwningOpRef<ModuleOp>> readTrainingGraph(Compiler &compiler, const Trai
   if (!options.graph.empty())
     return compiler.read(options.graph);
   return buildModel(compiler.getContext(), options);
+}
+
+Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &options) {
+  Compiler compiler;
+  Expected<OwningOpRef<ModuleOp>> module = readTrainingGraph(compiler, options);
+  if (!module)
+    return module.takeError();
+  auto loss = (*module)->lookupSymbol<func::FuncOp>("loss");
+  if (!loss)
+    return badInput("expected a graph with a function called loss, but there is none");
+  std::vector<ArgumentInfo> arguments;
+  for (unsigned i = 0; i < loss.getNumArguments(); ++i) {
+    FailureOr<ArgumentInfo> argument = describeArgument(loss, i);
+    if (failed(argument))
+      return badInput("function loss: argument " + getArgumentName(loss, i) + " is not a tensor that a file can hold");
+    arguments.push_back(std::move(*argument));
+  }
+  return arguments;
 }
 
 /// The way from a loss graph to a training step, as a textual pipeline.

@@ -129,6 +129,34 @@ Status checkTypes(const EntryInfo &entry, const StepSignature &step) {
 
 } // namespace
 
+DataArguments findDataArguments(const std::vector<ArgumentInfo> &arguments) {
+  DataArguments named, placed;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const ArgumentInfo &argument = arguments[i];
+    bool data = argument.type == DataType::I32 && (argument.shape.size() == 2 || argument.shape.size() == 3);
+    bool scalar = argument.type == DataType::I64 && argument.shape.empty();
+    auto take = [&](const char *name, std::optional<size_t> &place) {
+      if (argument.name == name)
+        place = i;
+    };
+    take("tokens", named.tokens);
+    take("targets", named.targets);
+    take("seed", named.seed);
+    if (data && !argument.parameter) {
+      if (!placed.tokens)
+        placed.tokens = i;
+      else if (!placed.targets)
+        placed.targets = i;
+    }
+    if (scalar && !placed.seed && argument.name != "step" && argument.name != "position")
+      placed.seed = i;
+  }
+  if (named.tokens || named.targets)
+    return named;
+  placed.seed = named.seed ? named.seed : placed.seed;
+  return placed;
+}
+
 Expected<StepSignature> readStepSignature(const EntryInfo &entry) {
   StepSignature step;
   for (size_t i = 0; i < entry.arguments.size(); ++i)
@@ -137,13 +165,15 @@ Expected<StepSignature> readStepSignature(const EntryInfo &entry) {
         return status.takeError();
   if (step.parameters.empty())
     return badInput(fmt::format("entry {}: expected parameters, but no argument has bpt.init", inQuotes(entry.name)));
-  for (auto [name, position] : {std::pair<const char *, size_t *>{"step", &step.step},
-                                {"lr", &step.lr},
-                                {"tokens", &step.tokens},
-                                {"targets", &step.targets}})
+  for (auto [name, position] : {std::pair<const char *, size_t *>{"step", &step.step}, {"lr", &step.lr}})
     if (Status status = requireArgument(entry, name, *position); !status)
       return status.takeError();
-  step.seed = findArgument(entry, "seed");
+  DataArguments found = findDataArguments(entry.arguments);
+  if (!found.tokens || !found.targets)
+    return missing(entry, "an i32 argument", found.tokens ? "targets" : "tokens");
+  step.tokens = *found.tokens;
+  step.targets = *found.targets;
+  step.seed = found.seed;
   for (auto [name, position] : {std::pair<const char *, size_t *>{"loss", &step.loss}, {"grad_norm", &step.gradNorm}})
     if (Status status = requireResult(entry, name, *position); !status)
       return status.takeError();

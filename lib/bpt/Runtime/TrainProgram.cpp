@@ -94,8 +94,8 @@ Status TrainProgram::planStep(const TrainOptions &options) {
   return {};
 }
 
-/// What argument `position` of an inference entry is, by its name, and its shape.
-Status TrainProgram::addArgument(Inference &inference, size_t position) {
+/// What argument `position` of an inference entry is, and its shape.
+Status TrainProgram::addArgument(Inference &inference, const DataArguments &known, size_t position) {
   const EntryInfo &info = inference.entry.info();
   const ArgumentInfo &argument = info.arguments[position];
   bool isLoss = info.name == "loss";
@@ -110,18 +110,17 @@ Status TrainProgram::addArgument(Inference &inference, size_t position) {
                                   inQuotes(argument.name), describeType(master->type, master->shape), described()));
     if (argument.type != master->type)
       inference.convertedBytes += alignedBytes(argument.type, argument.shape);
-  } else if ((argument.name == "tokens" || argument.name == "targets") && argument.type == DataType::I32 &&
-             shape.size() == 2) {
+  } else if ((position == known.tokens || position == known.targets) && shape.size() == 2) {
     // Sampling follows one sequence; where a larger batch is compiled in, its other rows are zeros.
     shape[0] = shape[0] >= 0 ? shape[0] : isLoss ? batch.batch : 1;
     shape[1] = shape[1] >= 0 ? shape[1] : batch.context;
     if (isLoss && shape != Shape{batch.batch, batch.context})
       return badInput(fmt::format("argument {}: expected the batch of the training step, {}x{}, but got {}",
                                   inQuotes(argument.name), batch.batch, batch.context, described()));
-    (argument.name == "tokens" ? inference.tokens : inference.targets) = position;
+    (position == known.tokens ? inference.tokens : inference.targets) = position;
   } else if (argument.name == "position" && argument.type == DataType::I64 && shape.empty()) {
     inference.position = position;
-  } else if (argument.name != "seed" || argument.type != DataType::I64 || !shape.empty()) {
+  } else if (position != known.seed) {
     return badInput(fmt::format("argument {} of {} has no meaning in training", inQuotes(argument.name), described()));
   }
   inference.shapes.push_back(shape);
@@ -135,8 +134,9 @@ Expected<TrainProgram::Inference> TrainProgram::planInference(const std::string 
   Inference inference;
   inference.entry = entry.take();
   const EntryInfo &info = inference.entry.info();
+  DataArguments known = findDataArguments(info.arguments);
   for (size_t i = 0; i < info.arguments.size(); ++i)
-    if (Status status = addArgument(inference, i); !status)
+    if (Status status = addArgument(inference, known, i); !status)
       return status.takeError();
   if (!inference.tokens || info.results.empty() || !isFloat(info.results[0].type))
     return badInput("expected an argument called tokens and a float result");

@@ -125,10 +125,10 @@ Status TrainRun::readSignature() {
   if (!parameters)
     return parameters.takeError();
   early = parameters.take();
-  for (const ArgumentInfo &argument : *arguments)
-    if (argument.name == "tokens")
-      return resolve(argument);
-  return badInput("expected a loss graph with an argument called tokens, but there is none");
+  DataArguments known = findDataArguments(*arguments);
+  if (!known.tokens || !known.targets)
+    return badInput("expected a loss graph with two i32 arguments BxT, tokens and targets, but there are none");
+  return resolve((*arguments)[*known.tokens]);
 }
 
 namespace {

@@ -50,10 +50,11 @@ static std::optional<Init> getInit(Attribute attribute) {
       .Default([](Attribute) { return std::nullopt; });
 }
 
-static LogicalResult describeArgument(func::FuncOp function, unsigned index, ArgumentInfo &info) {
+FailureOr<ArgumentInfo> describeArgument(func::FuncOp function, unsigned index) {
+  ArgumentInfo info;
   info.name = getArgumentName(function, index);
-  auto type = dyn_cast<MemRefType>(function.getArgument(index).getType());
-  std::optional<DataType> element = type ? getDataType(type.getElementType()) : std::nullopt;
+  auto type = dyn_cast<ShapedType>(function.getArgument(index).getType());
+  std::optional<DataType> element = type && type.hasRank() ? getDataType(type.getElementType()) : std::nullopt;
   if (!element)
     return function.emitError("expected argument `")
            << info.name << "` to be a tensor of f32, f64, bf16, f16, i32 or i64, but got "
@@ -69,7 +70,7 @@ static LogicalResult describeArgument(func::FuncOp function, unsigned index, Arg
     info.range = range.getInt();
   if (auto ignored = function.getArgAttrOfType<IntegerAttr>(index, "bpt.ignore"))
     info.ignoreIndex = ignored.getInt();
-  return success();
+  return info;
 }
 
 static FailureOr<Formula> toFormula(func::FuncOp function, const SizeFormula &size) {
@@ -84,9 +85,12 @@ FailureOr<Manifest> describeEntry(func::FuncOp function, const EntryPlan &plan) 
   EntryInfo &entry = manifest.entries.emplace_back();
   entry.name = function.getName().str();
   entry.symbol = getEntrySymbol(function.getName());
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
-    if (failed(describeArgument(function, i, entry.arguments.emplace_back())))
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    FailureOr<ArgumentInfo> argument = describeArgument(function, i);
+    if (failed(argument))
       return failure();
+    entry.arguments.push_back(std::move(*argument));
+  }
   for (auto [i, type] : llvm::enumerate(function.getResultTypes())) {
     ResultInfo &result = entry.results.emplace_back();
     result.name = getResultName(function, i);
