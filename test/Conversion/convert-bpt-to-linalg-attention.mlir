@@ -55,9 +55,10 @@ func.func @causal_offset(%q: tensor<2x8x4x16xf32>, %l: tensor<2x4x8xf32>, %offse
 // bf16 is extended on the way in, everything is f32, and each result is rounded once.
 // CHECK-LABEL: func @narrow
 // CHECK-COUNT-2: arith.extf {{.*}} : bf16 to f32
-// CHECK-NOT: : bf16
+// CHECK-NOT: f32 to bf16
+// CHECK: linalg.generic {{.*}} iterator_types = ["parallel", "parallel", "parallel", "reduction", "parallel"]} {{.*}} outs(%{{.*}} : tensor<2x8x4x16xf32>)
 // CHECK: arith.truncf {{.*}} : f32 to bf16
-// CHECK-NOT: truncf
+// CHECK-NOT: arith.truncf
 func.func @narrow(%q: tensor<2x8x4x16xbf16>, %o: tensor<2x8x4x16xbf16>, %l: tensor<2x4x8xf32>) -> tensor<2x8x4x16xbf16> {
   %a, %lse = bpt.attention {scale = 0.25 : f64}
     ins(%q, %q, %q : tensor<2x8x4x16xbf16>, tensor<2x8x4x16xbf16>, tensor<2x8x4x16xbf16>)

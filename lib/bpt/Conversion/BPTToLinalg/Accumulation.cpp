@@ -1,6 +1,6 @@
 // linalg, arith and math on bf16 and f16 tensors: computed in f32, rounded once per op.
-#include "Definition.h"
 #include "Accumulation.h"
+#include "Definition.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -21,9 +21,8 @@ static bool isNarrow(Type type) {
 static bool isNarrowArithmetic(Operation *op) {
   auto narrowOrNoFloat = [](Type type) { return isNarrow(type) || !isa<FloatType>(type); };
   return isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) && OpTrait::hasElementwiseMappableTraits(op) &&
-         !isa<arith::TruncFOp, arith::ExtFOp, arith::BitcastOp>(op) &&
-         llvm::any_of(op->getOperandTypes(), isNarrow) && llvm::all_of(op->getOperandTypes(), narrowOrNoFloat) &&
-         llvm::all_of(op->getResultTypes(), narrowOrNoFloat);
+         !isa<arith::TruncFOp, arith::ExtFOp, arith::BitcastOp>(op) && llvm::any_of(op->getOperandTypes(), isNarrow) &&
+         llvm::all_of(op->getOperandTypes(), narrowOrNoFloat) && llvm::all_of(op->getResultTypes(), narrowOrNoFloat);
 }
 
 /// Copies the body of a linalg op with narrow arithmetic done in f32.
@@ -90,11 +89,11 @@ static void computeInWideType(RewriterBase &rewriter, linalg::GenericOp op) {
     outs.push_back(carried ? tensors.store(out, tensors.empty(tensors.sizes(out))) : out);
   }
   SmallVector<Type> elements = llvm::map_to_vector(outs, [](Value out) { return getElementTypeOrSelf(out.getType()); });
-  auto generic = linalg::GenericOp::create(
-      rewriter, op.getLoc(), TypeRange(ValueRange(outs)), op.getInputs(), outs, op.getIndexingMapsArray(),
-      op.getIteratorTypesArray(), [&](OpBuilder &builder, Location loc, ValueRange arguments) {
-        WideBody(builder, loc).copy(*op.getBlock(), arguments, elements);
-      });
+  auto generic = linalg::GenericOp::create(rewriter, op.getLoc(), TypeRange(ValueRange(outs)), op.getInputs(), outs,
+                                           op.getIndexingMapsArray(), op.getIteratorTypesArray(),
+                                           [&](OpBuilder &builder, Location loc, ValueRange arguments) {
+                                             WideBody(builder, loc).copy(*op.getBlock(), arguments, elements);
+                                           });
   SmallVector<Value> results;
   for (auto [out, carried, result] : llvm::zip(op.getOutputs(), outs, generic.getResults()))
     results.push_back(out == carried ? Value(result) : tensors.store(result, out));
@@ -107,7 +106,8 @@ static LogicalResult convertElementwise(Operation *root) {
   linalg::populateElementwiseToLinalgConversionPatterns(patterns);
   ConversionTarget target(*root->getContext());
   target.markUnknownOpDynamicallyLegal([](Operation *op) {
-    return !OpTrait::hasElementwiseMappableTraits(op) || llvm::none_of(op->getOperandTypes(), llvm::IsaPred<RankedTensorType>);
+    return !OpTrait::hasElementwiseMappableTraits(op) ||
+           llvm::none_of(op->getOperandTypes(), llvm::IsaPred<RankedTensorType>);
   });
   return applyPartialConversion(root, target, std::move(patterns));
 }

@@ -11,8 +11,7 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 /// What forward and gradient share: scores `[B,H,S,T]`, the mask, dropout.
-template <typename Op>
-class Scores : public Definition {
+template <typename Op> class Scores : public Definition {
 public:
   Scores(OpBuilder &builder, Op op)
       : Definition(builder, op.getLoc(), getElementTypeOrSelf(op.getQuery().getType())), op(op),
@@ -36,7 +35,9 @@ public:
     return access;
   }
 
-  SmallVector<OpFoldResult> rowSizes() { return {size(op.getQuery(), 0), size(op.getQuery(), 2), size(op.getQuery(), 1)}; }
+  SmallVector<OpFoldResult> rowSizes() {
+    return {size(op.getQuery(), 0), size(op.getQuery(), 2), size(op.getQuery(), 1)};
+  }
   SmallVector<OpFoldResult> pairSizes() {
     SmallVector<OpFoldResult> shape = rowSizes();
     shape.push_back(size(op.getKey(), 1));
@@ -44,7 +45,9 @@ public:
   }
 
   /// sum_d left(b,i,h,d) * right(b,j,g,d)
-  Value products(Value left, Value right) { return contract(pairs(filled(pairSizes(), 0)), heads(left), groups(right)); }
+  Value products(Value left, Value right) {
+    return contract(pairs(filled(pairSizes(), 0)), heads(left), groups(right));
+  }
 
   /// softcap(scale * query . key)
   Value cappedScores() {
@@ -73,9 +76,8 @@ public:
 
   /// P = exp(z - lse), 0 in rows without a visible column.
   Value probabilities(Value z, Value lse) {
-    return compute(pairs(z), {rows(lse)}, [](Scalar lse, Scalar z) {
-      return select(equal(lse, -infinity), 0.0, exp(z - lse));
-    });
+    return compute(pairs(z), {rows(lse)},
+                   [](Scalar lse, Scalar z) { return select(equal(lse, -infinity), 0.0, exp(z - lse)); });
   }
 
   /// `values` where dropout keeps them, scaled by 1 / (1 - dropout), else 0.
@@ -84,10 +86,10 @@ public:
       return values;
     return compute(pairs(empty(pairSizes())), {pairs(values), {op.getSeed(), {}}},
                    [&](Scalar value, Scalar seed, Scalar) {
-      Scalar plane = index(h) + index(b) * static_cast<double>(numHeads);
-      Scalar kept = keep(seed, plane, row(), index(j), op.getStream(), dropout);
-      return select(kept, value * (1 / (1 - dropout)), 0.0);
-    });
+                     Scalar plane = index(h) + index(b) * static_cast<double>(numHeads);
+                     Scalar kept = keep(seed, plane, row(), index(j), op.getStream(), dropout);
+                     return select(kept, value * (1 / (1 - dropout)), 0.0);
+                   });
   }
 
   Op op;
@@ -101,8 +103,7 @@ private:
 };
 
 /// Loops over heads need the number of heads that share a key.
-template <typename Op>
-LogicalResult requireStaticHeads(Op op) {
+template <typename Op> LogicalResult requireStaticHeads(Op op) {
   auto query = cast<ShapedType>(op.getQuery().getType()), key = cast<ShapedType>(op.getKey().getType());
   if (query.isDynamicDim(2) || key.isDynamicDim(2))
     return op.emitOpError("expected static head counts, but got query ") << query << " and key " << key;
@@ -119,13 +120,13 @@ Results define(OpBuilder &builder, AttentionOp op) {
                             [](Scalar z, Scalar largest) { return maximum(largest, z); });
   Value sum = t.compute(t.rows(t.filled(t.rowSizes(), 0)), {t.pairs(z), t.rows(largest)},
                         [](Scalar z, Scalar largest, Scalar sum) {
-    return sum + select(equal(largest, -infinity), 0.0, exp(z - largest));
-  });
+                          return sum + select(equal(largest, -infinity), 0.0, exp(z - largest));
+                        });
   Value lse = t.compute(t.rows(op.getOuts()[1]), {t.rows(largest), t.rows(sum)},
                         [](Scalar largest, Scalar sum, Scalar) { return largest + log(sum); });
   Value probabilities = t.probabilities(z, lse);
-  Value out = t.contract(t.heads(t.fill(op.getOuts()[0], 0)), t.pairs(t.applyDropout(probabilities)),
-                         t.groups(op.getValue()));
+  Value out =
+      t.contract(t.heads(t.fill(op.getOuts()[0], 0)), t.pairs(t.applyDropout(probabilities)), t.groups(op.getValue()));
   SmallVector<Value> results = {out, lse};
   if (op.hasProbabilities())
     results.push_back(t.store(probabilities, op.getOuts()[2]));
@@ -154,17 +155,18 @@ Results define(OpBuilder &builder, AttentionGradOp op) {
   if (t.softcap > 0) // c tanh'(x / c) / c = 1 - tanh(x / c)^2
     ds = t.compute(t.pairs(t.empty(t.pairSizes())), {t.pairs(dz), t.pairs(t.cappedScores())},
                    [&](Scalar dz, Scalar capped, Scalar) {
-      Scalar ratio = capped / t.softcap;
-      return dz * (1 - ratio * ratio);
-    });
+                     Scalar ratio = capped / t.softcap;
+                     return dz * (1 - ratio * ratio);
+                   });
 
   auto scaledProduct = [&](Access out, Access other) {
     return t.compute(out, {t.pairs(ds), other},
                      [&](Scalar ds, Scalar other, Scalar sum) { return sum + ds * scale * other; });
   };
-  SmallVector<Value> results = {scaledProduct(t.heads(op.getOuts()[0]), t.groups(op.getKey())),
-                                scaledProduct(t.groups(op.getOuts()[1]), t.heads(op.getQuery())),
-                                t.contract(t.groups(op.getOuts()[2]), t.pairs(t.applyDropout(p)), t.heads(op.getDout()))};
+  SmallVector<Value> results = {
+      scaledProduct(t.heads(op.getOuts()[0]), t.groups(op.getKey())),
+      scaledProduct(t.groups(op.getOuts()[1]), t.heads(op.getQuery())),
+      t.contract(t.groups(op.getOuts()[2]), t.pairs(t.applyDropout(p)), t.heads(op.getDout()))};
   if (op.getBias())
     results.push_back(t.accumulate(t.bias(op.getOuts()[3]), t.pairs(dz)));
   return results;

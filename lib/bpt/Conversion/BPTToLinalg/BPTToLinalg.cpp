@@ -15,8 +15,7 @@ namespace bpt {
 #define GEN_PASS_DEF_CONVERTBPTTOLINALGPASS
 #include "bpt/Conversion/Passes.h.inc"
 
-template <typename Op>
-static LogicalResult replaceByDefinition(Op op) {
+template <typename Op> static LogicalResult replaceByDefinition(Op op) {
   if (!op.hasPureTensorSemantics())
     return op.emitOpError("expected tensors, but got buffers; convert-bpt-to-linalg runs before bufferization");
   OpBuilder builder(op);

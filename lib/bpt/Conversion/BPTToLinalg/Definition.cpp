@@ -7,7 +7,8 @@ using namespace mlir;
 
 namespace bpt::definition {
 
-//===- Scalars ------------------------------------------------------------------------------------------------------===//
+//===- Scalars
+//------------------------------------------------------------------------------------------------------===//
 
 static Value buildConstant(ImplicitLocOpBuilder &builder, Type type, double value) {
   if (isa<FloatType>(type))
@@ -43,8 +44,7 @@ Scalar Scalar::toInteger(Type type) const {
 }
 
 /// Emits `FloatOp` or `IntegerOp`; the operand that is a literal takes the type of the other.
-template <typename FloatOp, typename IntegerOp>
-static Scalar binary(Scalar a, Scalar b) {
+template <typename FloatOp, typename IntegerOp> static Scalar binary(Scalar a, Scalar b) {
   const Scalar &typed = a.isLiteral() ? b : a;
   ImplicitLocOpBuilder &builder = typed.getBuilder();
   Value left = a.get(typed), right = b.get(typed);
@@ -62,10 +62,7 @@ static Scalar compare(arith::CmpFPredicate real, arith::CmpIPredicate integer, S
   return {builder, arith::CmpIOp::create(builder, integer, left, right)};
 }
 
-template <typename Op>
-static Scalar unary(Scalar x) {
-  return {x.getBuilder(), Op::create(x.getBuilder(), x.get())};
-}
+template <typename Op> static Scalar unary(Scalar x) { return {x.getBuilder(), Op::create(x.getBuilder(), x.get())}; }
 
 Scalar operator+(Scalar a, Scalar b) { return binary<arith::AddFOp, arith::AddIOp>(a, b); }
 Scalar operator-(Scalar a, Scalar b) { return binary<arith::SubFOp, arith::SubIOp>(a, b); }
@@ -95,7 +92,8 @@ Scalar select(Scalar condition, Scalar yes, Scalar no) {
   return {builder, arith::SelectOp::create(builder, condition.get(), yes.get(typed), no.get(typed))};
 }
 
-//===- Tensors ------------------------------------------------------------------------------------------------------===//
+//===- Tensors
+//------------------------------------------------------------------------------------------------------===//
 
 Indices Definition::loops(unsigned begin, unsigned end) {
   Indices result;
@@ -126,7 +124,8 @@ bool Definition::isNarrow(Value tensor) {
   return element && element.getWidth() < cast<FloatType>(accumulator).getWidth();
 }
 
-//===- Loops --------------------------------------------------------------------------------------------------------===//
+//===- Loops
+//--------------------------------------------------------------------------------------------------------===//
 
 /// Number of loops that `accesses` name.
 static unsigned countLoops(ArrayRef<Access> accesses) {

@@ -68,8 +68,8 @@ struct Access {
   Indices indices;
 };
 
-/// Builds the definition of one op on tensors. Everything is computed in the accumulator type: bodies see narrower floats
-/// extended to it, and what they return is rounded once, to the element type of where it goes.
+/// Builds the definition of one op on tensors. Everything is computed in the accumulator type: bodies see narrower
+/// floats extended to it, and what they return is rounded once, to the element type of where it goes.
 class Definition {
 public:
   Definition(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type element)
@@ -92,10 +92,11 @@ public:
   mlir::Value fill(mlir::Value tensor, double value);
 
   using Body = llvm::function_ref<llvm::SmallVector<Scalar>(llvm::ArrayRef<Scalar>)>;
-  /// For every iteration: outs = body(inputs.., outs..). A loop whose variable no out names alone is a reduction; with one,
-  /// an out narrower than the accumulator type is carried in the accumulator type. Returns the new outs.
+  /// For every iteration: outs = body(inputs.., outs..). A loop whose variable no out names alone is a reduction; with
+  /// one, an out narrower than the accumulator type is carried in the accumulator type. Returns the new outs.
   llvm::SmallVector<mlir::Value> compute(llvm::ArrayRef<Access> outs, llvm::ArrayRef<Access> inputs, Body body);
-  /// The same with one out and a body of one parameter per input, then the out: `compute(out, {x, w}, [](x, w, out) {..})`.
+  /// The same with one out and a body of one parameter per input, then the out: `compute(out, {x, w}, [](x, w, out)
+  /// {..})`.
   template <size_t count, typename Function>
   mlir::Value compute(const Access &out, const Access (&inputs)[count], Function body) {
     return compute({out}, llvm::ArrayRef<Access>(inputs), [&](llvm::ArrayRef<Scalar> arguments) {
@@ -103,8 +104,7 @@ public:
     })[0];
   }
   /// The same without inputs: `compute(out, [](out) {..})`.
-  template <typename Function>
-  mlir::Value compute(const Access &out, Function body) {
+  template <typename Function> mlir::Value compute(const Access &out, Function body) {
     return compute({out}, llvm::ArrayRef<Access>(), [&](llvm::ArrayRef<Scalar> arguments) {
       return call(body, arguments, std::make_index_sequence<1>());
     })[0];

@@ -47,8 +47,7 @@ Scalar activationSlope(Activation activation, Scalar x) {
 
 namespace {
 /// What forward and gradient share: the pre-activations u and g `[.., F]`, the activated hidden.
-template <typename Op>
-class Layer : public Definition {
+template <typename Op> class Layer : public Definition {
 public:
   Layer(OpBuilder &builder, Op op)
       : Definition(builder, op.getLoc(), getElementTypeOrSelf(op.getInput().getType())), op(op) {
@@ -93,8 +92,7 @@ public:
   Value gate() { return project(op.getGateWeight(), op.getGateBias()); }
 
   /// An elementwise function of u, and g with a gate, in a new tensor of the element type of `like`.
-  template <typename Function>
-  Value elementwise(ArrayRef<Value> inputs, Value out, Function body) {
+  template <typename Function> Value elementwise(ArrayRef<Value> inputs, Value out, Function body) {
     SmallVector<Access> accesses;
     for (Value input : inputs)
       accesses.push_back(rowwise(input, inner(0)));
@@ -106,13 +104,13 @@ public:
     Value storage = tensor::EmptyOp::create(builder, hiddenSizes(), getElementTypeOrSelf(op.getInput().getType()));
     if (!g)
       return elementwise({u}, storage, [&](ArrayRef<Scalar> a) { return activate(op.getActivation(), a[0]); });
-    return elementwise({u, g}, storage,
-                       [&](ArrayRef<Scalar> a) { return activate(op.getActivation(), a[1]) * a[0]; });
+    return elementwise({u, g}, storage, [&](ArrayRef<Scalar> a) { return activate(op.getActivation(), a[1]) * a[0]; });
   }
   /// Half `number` of a kept hidden `[.., 2F]`.
   Value half(Value hidden, unsigned number) {
     SmallVector<OpFoldResult> shape = hiddenSizes();
-    SmallVector<OpFoldResult> offsets(shape.size(), builder.getIndexAttr(0)), strides(shape.size(), builder.getIndexAttr(1));
+    SmallVector<OpFoldResult> offsets(shape.size(), builder.getIndexAttr(0)),
+        strides(shape.size(), builder.getIndexAttr(1));
     if (number == 1)
       offsets.back() = shape.back();
     return tensor::ExtractSliceOp::create(builder, hidden, offsets, shape, strides);

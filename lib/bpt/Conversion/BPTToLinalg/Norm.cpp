@@ -7,8 +7,7 @@ namespace bpt::definition {
 
 namespace {
 /// What the norms share: rows of length E, statistics `[..]`.
-template <typename Op>
-class Rows : public Definition {
+template <typename Op> class Rows : public Definition {
 public:
   Rows(OpBuilder &builder, Op op)
       : Definition(builder, op.getLoc(), getElementTypeOrSelf(op.getInput().getType())), op(op),
@@ -24,11 +23,9 @@ public:
   Value zeroRows() { return filled(ArrayRef(sizes(op.getInput())).drop_back(), 0); }
 
   /// The mean over each row of `body` of the elements.
-  template <size_t count, typename Function>
-  Value mean(const Access (&inputs)[count], Function body) {
-    Value sum = compute({row(zeroRows())}, ArrayRef<Access>(inputs), [&](ArrayRef<Scalar> a) {
-      return SmallVector<Scalar>{a.back() + body(a)};
-    })[0];
+  template <size_t count, typename Function> Value mean(const Access (&inputs)[count], Function body) {
+    Value sum = compute({row(zeroRows())}, ArrayRef<Access>(inputs),
+                        [&](ArrayRef<Scalar> a) { return SmallVector<Scalar>{a.back() + body(a)}; })[0];
     return compute(row(sum), [&](Scalar sum) { return sum / extent(op.getInput(), rank - 1); });
   }
   /// 1 / sqrt(square + eps)
@@ -57,8 +54,7 @@ public:
 };
 
 /// n = (x - mean) * r, and r = 1 / sqrt(var + eps).
-template <typename Op>
-std::pair<Value, Value> standardise(Rows<Op> &t) {
+template <typename Op> std::pair<Value, Value> standardise(Rows<Op> &t) {
   Value mean = t.meanOf(t.op.getInput());
   Value centred = t.compute(t.full(t.newFull()), {t.full(t.op.getInput()), t.row(mean)},
                             [](Scalar x, Scalar mean, Scalar) { return x - mean; });
@@ -67,11 +63,11 @@ std::pair<Value, Value> standardise(Rows<Op> &t) {
 }
 
 /// n = x * r, and r = 1 / sqrt(mean(x^2) + eps).
-template <typename Op>
-std::pair<Value, Value> normalise(Rows<Op> &t) {
+template <typename Op> std::pair<Value, Value> normalise(Rows<Op> &t) {
   Value r = t.inverseRoot(t.meanOfProduct(t.op.getInput(), t.op.getInput()));
   return {t.compute(t.full(t.newFull()), {t.full(t.op.getInput()), t.row(r)},
-                    [](Scalar x, Scalar r, Scalar) { return x * r; }), r};
+                    [](Scalar x, Scalar r, Scalar) { return x * r; }),
+          r};
 }
 } // namespace
 
@@ -92,8 +88,8 @@ Results define(OpBuilder &builder, LayerNormGradOp op) {
   auto nextOut = [&]() { return op.getOuts()[results.size()]; };
   results.push_back(t.compute(t.full(nextOut()), {t.full(c), t.full(n), t.row(r), t.row(meanC), t.row(meanCN)},
                               [](Scalar c, Scalar n, Scalar r, Scalar meanC, Scalar meanCN, Scalar dinput) {
-    return dinput + r * (c - meanC - n * meanCN);
-  }));
+                                return dinput + r * (c - meanC - n * meanCN);
+                              }));
   if (op.getWeight())
     results.push_back(t.weightGradient(nextOut(), op.getDout(), n));
   if (op.getBias())
@@ -111,9 +107,9 @@ Results define(OpBuilder &builder, RMSNormGradOp op) {
   auto [n, r] = normalise(t);
   Value c = t.weighted(op.getDout(), op.getWeight());
   Value meanCN = t.meanOfProduct(c, n);
-  SmallVector<Value> results = {
-      t.compute(t.full(op.getOuts()[0]), {t.full(c), t.full(n), t.row(r), t.row(meanCN)},
-                [](Scalar c, Scalar n, Scalar r, Scalar meanCN, Scalar dinput) { return dinput + r * (c - n * meanCN); })};
+  SmallVector<Value> results = {t.compute(
+      t.full(op.getOuts()[0]), {t.full(c), t.full(n), t.row(r), t.row(meanCN)},
+      [](Scalar c, Scalar n, Scalar r, Scalar meanCN, Scalar dinput) { return dinput + r * (c - n * meanCN); })};
   if (op.getWeight())
     results.push_back(t.weightGradient(op.getOuts()[1], op.getDout(), n));
   return results;
@@ -142,9 +138,9 @@ Results define(OpBuilder &builder, RotaryOp op) {
   return SmallVector<Value>{
       t.compute({op.getOuts()[0], all}, {{op.getInput(), all}, {op.getInput(), partner}, {angles, angle}},
                 [&](Scalar x, Scalar other, Scalar angle, Scalar) {
-    Scalar sine = select(less(t.index(all[3]), static_cast<double>(dim / 2)), 0 - sin(angle), sin(angle));
-    return x * cos(angle) + other * sine;
-  })};
+                  Scalar sine = select(less(t.index(all[3]), static_cast<double>(dim / 2)), 0 - sin(angle), sin(angle));
+                  return x * cos(angle) + other * sine;
+                })};
 }
 
 Results define(OpBuilder &builder, DropoutOp op) {
@@ -154,16 +150,16 @@ Results define(OpBuilder &builder, DropoutOp op) {
   Indices all = t.loops(0, rank);
   return SmallVector<Value>{
       t.compute({op.getOuts()[0], all}, {{op.getInput(), all}, {op.getSeed(), {}}}, [&](Scalar x, Scalar seed, Scalar) {
-    Scalar position = t.index(all[1]);
-    if (op.getPositionOffset())
-      position = position + t.scalar(op.getPositionOffset());
-    // The flattened index of the trailing dims.
-    Scalar column = t.scalar(arith::ConstantIndexOp::create(x.getBuilder(), 0));
-    for (unsigned dim = 2; dim < rank; ++dim)
-      column = column * t.scalar(tensor::DimOp::create(x.getBuilder(), op.getInput(), dim)) + t.index(all[dim]);
-    Scalar kept = keep(seed, t.index(all[0]), position, column, op.getStream(), probability);
-    return select(kept, x * (1 / (1 - probability)), 0.0);
-  })};
+        Scalar position = t.index(all[1]);
+        if (op.getPositionOffset())
+          position = position + t.scalar(op.getPositionOffset());
+        // The flattened index of the trailing dims.
+        Scalar column = t.scalar(arith::ConstantIndexOp::create(x.getBuilder(), 0));
+        for (unsigned dim = 2; dim < rank; ++dim)
+          column = column * t.scalar(tensor::DimOp::create(x.getBuilder(), op.getInput(), dim)) + t.index(all[dim]);
+        Scalar kept = keep(seed, t.index(all[0]), position, column, op.getStream(), probability);
+        return select(kept, x * (1 / (1 - probability)), 0.0);
+      })};
 }
 
 } // namespace bpt::definition

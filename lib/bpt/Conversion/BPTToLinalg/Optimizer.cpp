@@ -14,9 +14,8 @@ Results define(OpBuilder &builder, AdamWOp op) {
 
   // 1 - beta^step, in f64: with beta near 1 the difference of f32 values has few right digits.
   auto correction = [&](double beta) {
-    return t.compute({t.empty({}), {}}, {{op.getStep(), {}}}, [&](Scalar step, Scalar) {
-      return 1 - pow(beta, step.toFloat(t.builder.getF64Type()));
-    });
+    return t.compute({t.empty({}), {}}, {{op.getStep(), {}}},
+                     [&](Scalar step, Scalar) { return 1 - pow(beta, step.toFloat(t.builder.getF64Type())); });
   };
   // The factor that clips gradients, min(1, clip / (norm + 1e-6)).
   Value factor;
@@ -31,14 +30,14 @@ Results define(OpBuilder &builder, AdamWOp op) {
       {{param, all}, {m, all}, {v, all}},
       {{op.getGrad(), all}, {factor, {}}, {correction(beta1), {}}, {correction(beta2), {}}, {op.getLr(), {}}},
       [&](ArrayRef<Scalar> a) {
-    Scalar grad = a[0], factor = a[1], correction1 = a[2], correction2 = a[3], lr = a[4];
-    Scalar param = a[5], m = a[6], v = a[7];
-    Scalar g = grad * factor;
-    m = beta1 * m + (1 - beta1) * g;
-    v = beta2 * v + (1 - beta2) * g * g;
-    Scalar update = m / correction1 / (sqrt(v / correction2) + eps) + decay * param;
-    return SmallVector<Scalar>{param - lr * update, m, v};
-  });
+        Scalar grad = a[0], factor = a[1], correction1 = a[2], correction2 = a[3], lr = a[4];
+        Scalar param = a[5], m = a[6], v = a[7];
+        Scalar g = grad * factor;
+        m = beta1 * m + (1 - beta1) * g;
+        v = beta2 * v + (1 - beta2) * g * g;
+        Scalar update = m / correction1 / (sqrt(v / correction2) + eps) + decay * param;
+        return SmallVector<Scalar>{param - lr * update, m, v};
+      });
 }
 
 Results define(OpBuilder &builder, GlobalNormOp op) {

@@ -42,16 +42,15 @@ Scalar keep(Scalar seed, Scalar plane, Scalar row, Scalar column, int64_t stream
   ImplicitLocOpBuilder &builder = seed.getBuilder();
   Words words{builder};
   Value shift = arith::ConstantOp::create(builder, builder.getI64IntegerAttr(32));
-  std::array<Value, 2> key = {words.low(seed.get()),
-                              words.low(arith::ShRUIOp::create(builder, seed.get(), shift))};
+  std::array<Value, 2> key = {words.low(seed.get()), words.low(arith::ShRUIOp::create(builder, seed.get(), shift))};
   std::array<Value, 4> counter = {words.low((column / 8).get()), words.low(row.get()), words.low(plane.get()),
                                   words.constant(static_cast<uint32_t>(stream))};
   std::array<Value, 4> bits = words.philox(counter, key);
 
   auto word = [&](int i) { return Scalar(builder, bits[i]); };
   Scalar half = column % 8;
-  Scalar chosen = select(less(half, 2), word(0),
-                         select(less(half, 4), word(1), select(less(half, 6), word(2), word(3))));
+  Scalar chosen =
+      select(less(half, 2), word(0), select(less(half, 4), word(1), select(less(half, 6), word(2), word(3))));
   Value position = words.low(((half % 2) * 16).get());
   Scalar bits16 = Scalar(builder, arith::ShRUIOp::create(builder, chosen.get(), position)) & 0xFFFF;
   double threshold = std::min(65535.0, std::round(probability * 65536.0));

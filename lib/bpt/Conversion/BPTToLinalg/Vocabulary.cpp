@@ -20,9 +20,9 @@ Results define(OpBuilder &builder, EmbeddingOp op) {
   AffineExpr e = t.loop(2);
   return SmallVector<Value>{
       t.compute({op.getOuts()[0], t.loops(0, 3)}, {{op.getIds(), t.loops(0, 2)}}, [&](Scalar id, Scalar) {
-    Value row = clampId(id, op.getTable(), 0).get();
-    return t.scalar(tensor::ExtractOp::create(id.getBuilder(), op.getTable(), ValueRange{row, t.index(e).get()}));
-  })};
+        Value row = clampId(id, op.getTable(), 0).get();
+        return t.scalar(tensor::ExtractOp::create(id.getBuilder(), op.getTable(), ValueRange{row, t.index(e).get()}));
+      })};
 }
 
 Results define(OpBuilder &builder, EmbeddingGradOp op) {
@@ -38,7 +38,8 @@ Results define(OpBuilder &builder, EmbeddingGradOp op) {
   SmallVector<scf::ForOp> nest;
   for (int dim = 0; dim < 3; ++dim) {
     Value length = tensor::DimOp::create(t.builder, op.getDout(), dim);
-    nest.push_back(scf::ForOp::create(t.builder, zero, length, one, nest.empty() ? sum : nest.back().getRegionIterArg(0)));
+    nest.push_back(
+        scf::ForOp::create(t.builder, zero, length, one, nest.empty() ? sum : nest.back().getRegionIterArg(0)));
     position.push_back(nest.back().getInductionVar());
     t.builder.setInsertionPointToStart(nest.back().getBody());
   }
@@ -60,8 +61,7 @@ Results define(OpBuilder &builder, EmbeddingGradOp op) {
 
 namespace {
 /// What forward and gradient share: the logits `[.., V]`, the number of valid rows.
-template <typename Op>
-class Logits : public Definition {
+template <typename Op> class Logits : public Definition {
 public:
   Logits(OpBuilder &builder, Op op)
       : Definition(builder, op.getLoc(), getElementTypeOrSelf(op.getInput().getType())), op(op) {
@@ -89,7 +89,9 @@ public:
                     weight(op.getWeight(), inner(0), inner(1)));
   }
   /// Whether the row of this target counts.
-  Scalar valid(Scalar target) { return notEqual(target, static_cast<double>(static_cast<int64_t>(op.getIgnoreIndex()))); }
+  Scalar valid(Scalar target) {
+    return notEqual(target, static_cast<double>(static_cast<int64_t>(op.getIgnoreIndex())));
+  }
   /// The number of valid rows of the whole batch, 0-d.
   Value count() {
     if (op.getValidCount())
@@ -120,13 +122,13 @@ Results define(OpBuilder &builder, LinearCrossEntropyOp op) {
                         [](Scalar largest, Scalar sum, Scalar) { return largest + log(sum); });
   Value loss = t.compute({t.fill(op.getOuts()[0], 0), {}}, {t.rows(op.getTargets()), t.rows(lse)},
                          [&](Scalar target, Scalar lse, Scalar sum) {
-    SmallVector<Value> position;
-    for (AffineExpr row : t.loops(0, t.rank))
-      position.push_back(t.index(row).get());
-    position.push_back(clampId(target, op.getWeight(), t.vocabularyDim()).get());
-    Scalar logit = t.scalar(tensor::ExtractOp::create(target.getBuilder(), logits, position));
-    return sum + select(t.valid(target), lse - logit, 0.0);
-  });
+                           SmallVector<Value> position;
+                           for (AffineExpr row : t.loops(0, t.rank))
+                             position.push_back(t.index(row).get());
+                           position.push_back(clampId(target, op.getWeight(), t.vocabularyDim()).get());
+                           Scalar logit = t.scalar(tensor::ExtractOp::create(target.getBuilder(), logits, position));
+                           return sum + select(t.valid(target), lse - logit, 0.0);
+                         });
   loss = t.compute({loss, {}}, {{t.count(), {}}}, [](Scalar count, Scalar sum) { return sum / count; });
   return SmallVector<Value>{loss, lse};
 }
@@ -137,10 +139,10 @@ Results define(OpBuilder &builder, LinearCrossEntropyGradOp op) {
   Value dlogits = t.compute(
       t.rowwise(t.logits(), v), {t.rows(op.getTargets()), t.rows(op.getLse()), {op.getDloss(), {}}, {t.count(), {}}},
       [&](Scalar target, Scalar lse, Scalar dloss, Scalar count, Scalar logit) {
-    Scalar here = equal(clampId(target, op.getWeight(), t.vocabularyDim()), t.index(v));
-    Scalar probability = exp(logit - lse);
-    return select(t.valid(target), dloss / count * select(here, probability - 1, probability), 0.0);
-  });
+        Scalar here = equal(clampId(target, op.getWeight(), t.vocabularyDim()), t.index(v));
+        Scalar probability = exp(logit - lse);
+        return select(t.valid(target), dloss / count * select(here, probability - 1, probability), 0.0);
+      });
   AffineExpr e = t.inner(1);
   Value dinput = t.contract(t.rowwise(op.getOuts()[0], e), t.rowwise(dlogits, v), t.weight(op.getWeight(), e, v));
   Value dweight = t.contract(t.weight(op.getOuts()[1], e, v), t.rowwise(dlogits, v), t.rowwise(op.getInput(), e));
