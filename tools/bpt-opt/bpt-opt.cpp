@@ -4,6 +4,7 @@
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/CommandLine.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
@@ -12,5 +13,6 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   bpt::registerDialect(registry);
   bpt::registerPasses();
+  llvm::cl::AddExtraVersionPrinter([](llvm::raw_ostream &os) { os << "bpt-opt " BPT_VERSION "\n"; });
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "bpt optimizer driver\n", registry));
 }
