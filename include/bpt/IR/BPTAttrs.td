@@ -3,6 +3,7 @@
 #define BPT_IR_BPTATTRS_TD
 
 include "mlir/IR/AttrTypeBase.td"
+include "mlir/Dialect/SCF/IR/DeviceMappingInterface.td"
 include "mlir/IR/BuiltinAttributeInterfaces.td"
 include "bpt/IR/BPTDialect.td"
 include "bpt/IR/BlockMask.td"
@@ -52,6 +53,10 @@ def BPT_NormalInitAttr : BPT_Attr<"NormalInit", "normal"> {
 }
 def BPT_ZerosInitAttr : BPT_Attr<"ZerosInit", "zeros"> { let summary = "`bpt.init` of a parameter: all zeros"; }
 def BPT_OnesInitAttr : BPT_Attr<"OnesInit", "ones"> { let summary = "`bpt.init` of a parameter: all ones"; }
+
+def BPT_WorkersAttr : BPT_Attr<"Workers", "workers", [DeclareAttrInterfaceMethods<DeviceMappingAttrInterface>]> {
+  let summary = "maps an `scf.forall` of a kernel to the runtime's workers; keeps a loop of one iteration a loop, for its scratch";
+}
 
 def BPT_ScheduleAttr : BPT_Attr<"Schedule", "schedule"> {
   let summary = "tile sizes of one op, `#bpt.schedule<{q_block = 192, kv_block = 96}>`; overrides bpt-tile-blocks";

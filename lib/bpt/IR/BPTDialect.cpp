@@ -106,6 +106,11 @@ LogicalResult NormalInitAttr::verify(function_ref<InFlightDiagnostic()> emitErro
   return emitError() << "expected a finite standard deviation >= 0 of f64, but got " << std;
 }
 
+// Workers have no number of their own: an item runs on any of them.
+int64_t WorkersAttr::getMappingId() const { return 0; }
+bool WorkersAttr::isLinearMapping() const { return false; }
+int64_t WorkersAttr::getRelativeIndex() const { return 0; }
+
 Attribute NormalInitAttr::parse(AsmParser &parser, Type) {
   double std = 0;
   SMLoc loc = parser.getCurrentLocation();

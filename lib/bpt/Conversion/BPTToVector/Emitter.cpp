@@ -146,7 +146,8 @@ void Emitter::switchCase(Value value, int64_t count, function_ref<void(int64_t)>
 }
 
 void Emitter::parallel(Value n, function_ref<void(Value)> body) {
-  auto op = scf::ForallOp::create(*this, ArrayRef<OpFoldResult>{getAsOpFoldResult(n)}, ValueRange(), std::nullopt);
+  auto op = scf::ForallOp::create(*this, ArrayRef<OpFoldResult>{getAsOpFoldResult(n)}, ValueRange(),
+                                  getArrayAttr(WorkersAttr::get(getContext())));
   OpBuilder::InsertionGuard guard(*this);
   setInsertionPoint(op.getTerminator());
   beginScratch();
