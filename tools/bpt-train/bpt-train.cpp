@@ -4,6 +4,7 @@
 #include "bpt/Runtime/Signals.h"
 #include "bpt/Runtime/Threads.h"
 #include "bpt/Runtime/Trainer.h"
+#include <cstdio>
 #include <cstdlib>
 #include <unistd.h>
 
@@ -22,9 +23,13 @@ static int run(int argc, char **argv) {
   if (options.graph != "-") // which can be read only once
     source.signature = [options] { return bpt::readTrainingSignature(options); };
   source.compile = [options] { return bpt::compileTraining(options); };
-  if (bpt::Status status = bpt::train(options, source, environment); !status)
+  bpt::Status status = bpt::train(options, source, environment);
+  if (status)
+    return 0;
+  if (status.error().code != bpt::ExitCode::Interrupted)
     return bpt::reportError("bpt-train", status.error());
-  return 0;
+  std::fprintf(stderr, "bpt-train: %s\n", status.error().message.c_str()); // as asked for, so no error
+  return static_cast<int>(status.error().code);
 }
 
 int main(int argc, char **argv) {

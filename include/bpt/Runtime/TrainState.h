@@ -41,10 +41,11 @@ struct ExtraTensors {
   std::vector<std::string> names; ///< tensors of the file that the model has no use for
 };
 
-/// Reads `parameters` from the safetensors file `path`, converting between float types. A parameter `a.b.c` is also
+/// Reads `parameters` from the safetensors file `path`, or with `checkOnly` looks whether that is possible, converting between float types. A parameter `a.b.c` is also
 /// found as `b.c`: files of Hugging Face's base models lack the first part of the names. Errors (exit 1): a parameter
 /// that is not in the file (with the nearest name), another shape (both sides), a type that is no float.
-Expected<ExtraTensors> loadParameters(const std::string &path, const std::vector<NamedTensor> &parameters);
+Expected<ExtraTensors> loadParameters(const std::string &path, const std::vector<NamedTensor> &parameters,
+                                      bool checkOnly = false);
 
 /// Copies the elements of `from` to `to` (same shape), rounding once to its type. `threads` may be null.
 void convertElements(const Tensor &from, const Tensor &to, ThreadPool *threads);

@@ -54,7 +54,7 @@ void TrainReport::write(const std::string &text) {
   if (std::fwrite(text.data(), 1, text.size(), output) == text.size() && std::fflush(output) == 0)
     return;
   silenced = true;
-  if (errno != EPIPE)
+  if (errno != EPIPE && errno != EBADF) // nobody listens, or never did
     failure = fileError("<standard output>", "write", errno);
 }
 

@@ -125,6 +125,9 @@ Status TrainRun::readSignature() {
   if (!parameters)
     return parameters.takeError();
   early = parameters.take();
+  if (!options.init.empty() && !resumed)
+    if (Expected<ExtraTensors> file = loadParameters(options.init, TrainState::place(early, nullptr).model, true); !file)
+      return file.takeError();
   DataArguments known = findDataArguments(*arguments);
   if (!known.tokens || !known.targets)
     return badInput("expected a loss graph with two i32 arguments BxT, tokens and targets, but there are none");

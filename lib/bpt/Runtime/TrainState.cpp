@@ -99,12 +99,15 @@ static const SafeTensorsInfo *findParameter(const SafeTensorsFile &file, const s
   return dot == std::string::npos ? nullptr : file.find(name.substr(dot + 1));
 }
 
-static Status loadParameter(const SafeTensorsFile &file, const SafeTensorsInfo &info, const NamedTensor &parameter) {
+static Status loadParameter(const SafeTensorsFile &file, const SafeTensorsInfo &info, const NamedTensor &parameter,
+                            bool checkOnly) {
   const Tensor &tensor = parameter.tensor;
   if (!info.type || !isFloat(*info.type) || info.shape != tensor.shape())
     return badInput(fmt::format("{}: {}: expected {} or another float type of this shape, but got {}", file.path(),
                                 inQuotes(parameter.name), describeType(tensor.type(), tensor.shape()),
                                 info.type ? describeType(*info.type, info.shape) : info.dtype));
+  if (checkOnly)
+    return {};
   if (*info.type == tensor.type())
     return file.readInto(info, tensor.data());
   Expected<Tensor> read = file.read(info.name);
@@ -114,7 +117,8 @@ static Status loadParameter(const SafeTensorsFile &file, const SafeTensorsInfo &
   return {};
 }
 
-Expected<ExtraTensors> loadParameters(const std::string &path, const std::vector<NamedTensor> &parameters) {
+Expected<ExtraTensors> loadParameters(const std::string &path, const std::vector<NamedTensor> &parameters,
+                                      bool checkOnly) {
   Expected<SafeTensorsFile> file = SafeTensorsFile::open(path);
   if (!file)
     return file.takeError();
@@ -131,7 +135,7 @@ Expected<ExtraTensors> loadParameters(const std::string &path, const std::vector
                                   nearest.empty() ? "" : "; the nearest name is " + inQuotes(nearest)));
     }
     used.insert(info->name);
-    if (Status status = loadParameter(*file, *info, parameter); !status)
+    if (Status status = loadParameter(*file, *info, parameter, checkOnly); !status)
       return status.takeError();
   }
   ExtraTensors extra;
