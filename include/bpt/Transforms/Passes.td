@@ -314,6 +314,14 @@ def PlanMemoryPass : Pass<"bpt-plan-memory", "::mlir::ModuleOp"> {
     Option<"print", "print", "bool", "false", "print who is alive at the peak">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect"];
 }
+def LowerCopiesPass : Pass<"bpt-lower-copies", "::mlir::ModuleOp"> {
+  let summary = "copies of buffers become linalg.copy";
+  let description = [{
+    `memref.copy` becomes `linalg.copy`, which the reference lowers to loops: upstream's lowering of a strided copy calls
+    `memrefCopy` of mlir-runner's library, which compiled programs do not have.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
 def VerifyStagePass : Pass<"bpt-verify-stage", "::mlir::ModuleOp"> {
   let summary = "names every op that may not be there any more at a stage";
   let description = [{

@@ -15,6 +15,7 @@ using namespace mlir;
 namespace bpt {
 
 void addReferenceKernels(OpPassManager &manager, const LowerOptions &options) {
+  manager.addPass(createLowerCopiesPass());
   manager.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   manager.addPass(createCanonicalizerPass());
 }

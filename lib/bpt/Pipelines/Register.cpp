@@ -27,6 +27,7 @@ void registerPasses() {
   registerBuildTrainStepPass();
   registerDifferentiatePass();
   registerFormBlocksPass();
+  registerLowerCopiesPass();
   registerLowerStructurePass();
   registerOutlineLayersPass();
   registerTileBlocksPass();
