@@ -126,7 +126,8 @@ private:
 void FeedForwardEmitter::emitHidden(Value start, Value rows) {
   gemm.parallelBlocks({}, rows, hiddenColumns, gate ? 2 : 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
     Matrix left = Matrix{input}.dropRows(e, e.add(start, block.row));
-    for (auto [weight, sums] : llvm::zip(ArrayRef<Value>{up, gate}, blocks)) {
+    const Value weights[] = {up, gate};
+    for (auto [weight, sums] : llvm::zip(weights, blocks)) {
       gemm.clear(sums, block.rows, block.columns);
       gemm.accumulate(sums, left, Matrix{weight, transposed}.dropColumns(e, block.column), block.rows, block.columns, width);
     }
