@@ -49,7 +49,7 @@ def target_attention():
         plain = {"dtype": dtype, "B": 1, "S": 33, "T": 33, "heads": (4, 1), "D": 64, "mask": "#bpt.causal", "softcap": 0.0,
                  "dropout": 0.0, "bias": "", "segments": False, "offset": None, "probabilities": False, "dlse": False,
                  "dynamic": True}
-        rows += [{**plain, "B": 0}, {**plain, "scale": 16.0}]
+        rows += [{**plain, "B": 0}, {**plain, "scale": 4.0}]
     return [{**heads(dict(row)), **({"scale": row["scale"]} if "scale" in row else {})} for row in rows]
 
 
