@@ -179,6 +179,42 @@ def target_dense():
                      "rows": ((1,), (2, 33), (257,)), "E": (1, 33, 127, 300), "F": (7, 64, 257), "dynamic": BOOLEAN}, seed=1)
 
 
+# Whole models: bpt-gen flags, how the layers are formed.
+
+class Model:
+    """A loss graph of bpt-gen, and passes that must not change what it computes."""
+    FAMILIES = {
+        "gpt": "gpt --heads=2 --embed=20 --hidden=33",
+        "gpt-rotary": "gpt --heads=2 --embed=24 --hidden=31 --position=rotary --tied=false --bias=false",
+        "llama": "llama --heads=4 --kv-heads=2 --embed=24 --hidden=40"}
+
+    def __init__(self, number, parameters):
+        self.op, self.name, self.parameters = "model", f"model{number}", parameters
+
+    def describe(self):
+        return json.dumps(self.parameters)
+
+    def command(self):
+        p = self.parameters
+        flags = self.FAMILIES[p["family"]].split() + [f"--layers={p['layers']}", "--vocab=53", f"--context={p['context']}", "--batch=2",
+                                                      f"--dtype={p['dtype']}"]
+        return flags + ([f"--dropout={p['dropout']}"] if p["dropout"] else [])
+
+    def passes(self):
+        p = self.parameters
+        keep = f" keep={p['keep']}" if p["keep"] else ""
+        form = f"bpt-form-blocks{{strategy={p['strategy']} block={p['block']}{keep}}}"
+        return form + (",bpt-outline-layers" if p["outline"] else "")
+
+
+def models():
+    factors = {"dtype": DTYPES, "family": tuple(Model.FAMILIES), "layers": (1, 2), "context": (1, 19, 32), "dropout": (0.0, 0.1),
+               "strategy": ("blockwise", "memory-efficient", "vanilla"), "block": (1, 7, 16, 64),
+               "keep": ("", "input", "attention", "qkv", "all"), "outline": BOOLEAN}
+    fits = lambda row: not (row["dropout"] and row["family"] == "llama") and row["context"] // row["block"] < 20
+    return [Model(number, row) for number, row in enumerate(pairwise(factors, fits))]
+
+
 def numbered(lists):
     return {op: [Case(op, number, row) for number, row in enumerate(rows)] for op, rows in lists.items()}
 
@@ -193,6 +229,8 @@ TARGET = numbered({
     "rms_norm": without_bias(target_norm()), "rotary": target_rotary(), "dropout": target_dropout(), "embedding": target_embedding(),
     "linear_cross_entropy": target_cross_entropy(), "adamw": target_adamw(), "global_norm": target_global_norm(),
     "dense": target_dense()})
+
+MODELS = models()
 
 # Ops whose derivative bpt-differentiate knows; the others end a step.
 DIFFERENTIABLE = ("attention", "feed_forward", "layer_norm", "rms_norm", "rotary", "dropout", "embedding", "linear_cross_entropy",
@@ -213,3 +251,5 @@ if __name__ == "__main__":
         for op in cases:
             for case in cases[op]:
                 print(title, case.name, case.describe())
+    for model in MODELS:
+        print("model", model.name, model.describe())

@@ -3,6 +3,7 @@
 
   oracle    the reference in f64 equals PyTorch's results (goldens/) to 1e-12, relative
   gradient  bpt-differentiate's gradients agree with finite differences of the reference in f64
+  model     a model's loss and gradients are the same for every way to form its layers, in f64 and on the target
   target    a target's results are within the naive error of the reference in f64 (DESIGN.md section 6)
 
   run.py --bin build/bin                           everything, on the CPU
@@ -26,6 +27,7 @@ from program import NORMAL, Program, make_values
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHUNK = 8            # cases in one program
+MODEL = 1e-11        # the same in a model, blocks summed in another order
 GOLDEN = 1e-12       # rounding of a few hundred operations in f64
 DIFFERENCE = 1e-6    # error of a central difference with STEP, relative
 STEP = 1e-5
@@ -56,15 +58,21 @@ class Runner:
             raise Failed(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
         return done.stdout
 
-    def run(self, folder, program, target, *flags):
-        """Runs a program on the values in folder/in.safetensors; with folder/out.safetensors among the flags, reads it."""
-        return self.tool("bpt-run", os.path.join(folder, "program.mlir"), f"--entry={program}", f"--target={target}", "--threads=2",
-                         f"--inputs={os.path.join(folder, 'in.safetensors')}", "--json", *flags)
+    def run(self, folder, entry, target, *flags, program=None):
+        """Runs a function of folder/program.mlir on the values in folder/in.safetensors."""
+        return self.tool("bpt-run", program or os.path.join(folder, "program.mlir"), f"--entry={entry}", f"--target={target}",
+                         "--threads=2", f"--inputs={os.path.join(folder, 'in.safetensors')}", "--json", *flags)
 
-    def results(self, folder, program, target):
+    def results(self, folder, entry, target, program=None):
+        """{result: (dtype, shape, values)}"""
         outputs = os.path.join(folder, "out.safetensors")
-        self.run(folder, program, target, f"--outputs={outputs}")
+        self.run(folder, entry, target, f"--outputs={outputs}", program=program)
         return tensors.read(outputs)[0]
+
+    def errors(self, folder, target, flags, program=None):
+        """{result: relative error} against the reference in f64."""
+        text = self.run(folder, "loss.grad" if program else "f", target, "--check", *flags, program=program)
+        return {name: entry["max_rel"] for name, entry in json.loads(text).items()}
 
     def group(self, stage, op, dtype, chunk):
         """[(case, note or None)] of a chunk of cases; when the whole fails to run, each alone says which."""
@@ -103,11 +111,6 @@ class Runner:
                 if not error <= GOLDEN:
                     notes[case.name] = f"{name} is {error:.2e} from PyTorch, more than {GOLDEN:.0e}"
         return notes
-
-    def errors(self, folder, target, shapes):
-        """{result: relative error} against the reference in f64."""
-        text = self.run(folder, "f", target, "--check", *shapes)
-        return {name: entry["max_rel"] for name, entry in json.loads(text).items()}
 
     def target(self, folder, op, dtype, chunk):
         program = build(chunk, dtype)
@@ -180,6 +183,50 @@ class Runner:
         return notes
 
 
+    def model(self, folder, op, dtype, chunk):
+        [model] = chunk
+        graph = os.path.join(folder, "graph.mlir")
+        with open(graph, "w") as file:
+            file.write(self.tool("bpt-gen", *model.command()))
+        tensors.write(os.path.join(folder, "in.safetensors"), parameters(open(graph).read()))
+        plain = self.differentiate(folder, "plain", graph, "")
+        formed = self.differentiate(folder, "formed", graph, model.passes() + ",")
+        if dtype == "f64":
+            expected, results = (self.results(folder, "loss.grad", "reference", program) for program in (plain, formed))
+            errors = {name: tensors.relative_error(results[name][2], expected[name][2]) for name in expected}
+            for name, error in errors.items():
+                self.note_error("model from its plain form, f64", error, f"{model.name} {name}")
+                if not error <= MODEL:
+                    return {model.name: f"{name} of the formed model is {error:.2e} from the plain one, more than {MODEL:.0e}"}
+        naive = self.errors(folder, "reference", [], plain)
+        ours = self.errors(folder, self.machine, [], formed)
+        for name in naive:
+            self.note_error(f"model on the {self.machine} by naive error, {dtype}", ours[name] / max(naive[name], EPSILON[dtype]), f"{model.name} {name}")
+            limit = MODEL if dtype == "f64" else 2 * naive[name] + 4 * EPSILON[dtype]
+            if not ours[name] <= limit:
+                return {model.name: f"{name} is {ours[name]:.2e} from the reference in f64, more than {limit:.2e} (the naive error is {naive[name]:.2e})"}
+        return {}
+
+    def differentiate(self, folder, name, graph, passes):
+        path = os.path.join(folder, name + ".mlir")
+        with open(path, "w") as file:
+            file.write(self.tool("bpt-opt", graph, f"--pass-pipeline=builtin.module({passes}bpt-differentiate{{function=loss}})"))
+        return path
+
+
+def parameters(graph):
+    """{name: tensor} of the float arguments of @loss: small weights, norms about 1; tokens are left to the tool."""
+    values = {}
+    signature = re.search(r"func.func @loss\((.*)\) -> ", graph).group(1)
+    for shape, dtype, name in re.findall(r"tensor<((?:\d+x)*)(\w+)> \{[^}]*bpt.name = \"([^\"]*)\"", signature):
+        sizes = [int(size) for size in shape.split("x") if size]
+        if dtype in EPSILON:
+            middle = 1.0 if len(sizes) == 1 and name.endswith("weight") else 0.0
+            like = type("Argument", (), {"name": name, "shape": sizes, "values": NORMAL})
+            values[name] = (dtype.upper(), sizes, [middle + 0.2 * value for value in make_values(like)])
+    return values
+
+
 def build(chunk, dtype, gradient=True):
     program = Program(dtype)
     for case in chunk:
@@ -208,6 +255,8 @@ def all_groups(options):
         groups += chunks("oracle", op, "f64", cases.SMALL[op])
     for op in cases.DIFFERENTIABLE:
         groups += chunks("gradient", op, "f64", cases.finite_difference_cases(op))
+    for model in cases.MODELS:
+        groups += chunks("model", "model", model.parameters["dtype"], [model])
     for dtype in cases.DTYPES:
         for op in cases.TARGET:
             groups += chunks("target", op, dtype, [c for c in cases.TARGET[op] if c.parameters["dtype"] == dtype])
@@ -217,7 +266,7 @@ def all_groups(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=os.path.join(HERE, "../../build/bin"), help="folder of bpt's tools")
-    parser.add_argument("--stage", default="all", choices=("all", "oracle", "gradient", "target"))
+    parser.add_argument("--stage", default="all", choices=("all", "oracle", "gradient", "model", "target"))
     parser.add_argument("--target", default="cpu", help="what the stage 'target' runs on")
     parser.add_argument("--only", default="", help="regular expression over 'stage case type'")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
