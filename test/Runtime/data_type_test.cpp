@@ -1,6 +1,6 @@
 // Conversions: all 16-bit values come back, and rounding is to nearest even from a double, once.
-#include "bpt/Runtime/DataType.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/DataType.h"
 #include <cmath>
 #include <limits>
 

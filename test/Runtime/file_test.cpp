@@ -1,6 +1,6 @@
 // Files: whole reads with a limit, writes that vanish unless they are closed.
-#include "bpt/Runtime/File.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/File.h"
 
 using namespace bpt;
 

@@ -1,6 +1,6 @@
 // Size formulas: postfix, checked, every error names the formula.
-#include "bpt/Runtime/Formula.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Formula.h"
 
 using namespace bpt;
 
@@ -57,7 +57,8 @@ TEST(Formula, DimensionsAndThreads) {
 }
 
 TEST(Formula, OverflowIsAnErrorNamingTheFormula) {
-  EXPECT_ERROR(evaluate("d0 d0 *", {int64_t(1) << 32}), ExitCode::BadInput, "formula 'd0 d0 *': the value does not fit");
+  EXPECT_ERROR(evaluate("d0 d0 *", {int64_t(1) << 32}), ExitCode::BadInput,
+               "formula 'd0 d0 *': the value does not fit");
   EXPECT_ERROR(evaluate("9223372036854775807 1 +"), ExitCode::BadInput, "does not fit in 64 bits");
   EXPECT_ERROR(evaluate("-9223372036854775808 1 -"), ExitCode::BadInput, "does not fit in 64 bits");
   EXPECT_ERROR(evaluate("-9223372036854775808 -1 /"), ExitCode::BadInput, "does not fit in 64 bits");
@@ -74,8 +75,27 @@ TEST(Formula, MissingDimensionIsAnError) {
 }
 
 TEST(Formula, BadTextsAreRefused) {
-  for (const char *text : {"", " ", "+", "1 +", "1 2", "1 2 + +", "x", "d", "d-1", "dx", "d0x", "1.5", "0x10", "1e3", "threads2",
-                           "9223372036854775808", "1 2 %", "1\t2 +", "d99999999999999999999", "--1", "1 2 +\n"})
+  for (const char *text : {"",
+                           " ",
+                           "+",
+                           "1 +",
+                           "1 2",
+                           "1 2 + +",
+                           "x",
+                           "d",
+                           "d-1",
+                           "dx",
+                           "d0x",
+                           "1.5",
+                           "0x10",
+                           "1e3",
+                           "threads2",
+                           "9223372036854775808",
+                           "1 2 %",
+                           "1\t2 +",
+                           "d99999999999999999999",
+                           "--1",
+                           "1 2 +\n"})
     EXPECT_ERROR(Formula::parse(text), ExitCode::BadInput, "formula '");
 }
 

@@ -1,21 +1,22 @@
 // Manifests: what is written comes back; every wrong field is named.
-#include "bpt/Runtime/Manifest.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Manifest.h"
 
 using namespace bpt;
 
 namespace {
 
-const std::string text = R"({"magic":"bpt-manifest","version":1,"compiler":"0.1.0","target":"cpu",)"
-                         R"("cpu":{"name":"sapphirerapids","features":["+avx512f","+fma"]},"thread_scratch":4096,"entries":[)"
-                         R"({"name":"loss.grad","symbol":"bpt_entry_loss_grad","args":[)"
-                         R"({"name":"w","dtype":"BF16","shape":[64,32],"parameter":true,"init":{"kind":"normal","std":0.02},"decay":true},)"
-                         R"({"name":"tokens","dtype":"I32","shape":[2,-1],"range":256},)"
-                         R"({"name":"targets","dtype":"I32","shape":[-1,2],"range":256,"ignore_index":-100}],"results":[)"
-                         R"({"name":"loss","dtype":"F32","shape":[],"slot":1},)"
-                         R"({"name":"w.grad","dtype":"BF16","shape":[64,"d0 2 *"],"argument":0}],"slots":[)"
-                         R"({"name":"scores","kind":"workspace","bytes":"d0 d1 * 4 *","first":0,"last":3},)"
-                         R"({"name":"loss","kind":"result","bytes":4,"first":3,"last":9}],"flops":"d0 64 *"}]})";
+const std::string text =
+    R"({"magic":"bpt-manifest","version":1,"compiler":"0.1.0","target":"cpu",)"
+    R"("cpu":{"name":"sapphirerapids","features":["+avx512f","+fma"]},"thread_scratch":4096,"entries":[)"
+    R"({"name":"loss.grad","symbol":"bpt_entry_loss_grad","args":[)"
+    R"({"name":"w","dtype":"BF16","shape":[64,32],"parameter":true,"init":{"kind":"normal","std":0.02},"decay":true},)"
+    R"({"name":"tokens","dtype":"I32","shape":[2,-1],"range":256},)"
+    R"({"name":"targets","dtype":"I32","shape":[-1,2],"range":256,"ignore_index":-100}],"results":[)"
+    R"({"name":"loss","dtype":"F32","shape":[],"slot":1},)"
+    R"({"name":"w.grad","dtype":"BF16","shape":[64,"d0 2 *"],"argument":0}],"slots":[)"
+    R"({"name":"scores","kind":"workspace","bytes":"d0 d1 * 4 *","first":0,"last":3},)"
+    R"({"name":"loss","kind":"result","bytes":4,"first":3,"last":9}],"flops":"d0 64 *"}]})";
 
 std::string with(const std::string &from, const std::string &to) {
   std::string changed = text;

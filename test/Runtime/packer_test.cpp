@@ -1,6 +1,6 @@
 // The packer: never overlapping, never below the bound, close to optimal, the same every time, fast.
-#include "bpt/Runtime/Packer.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Packer.h"
 #include <algorithm>
 #include <chrono>
 #include <numeric>

@@ -1,6 +1,6 @@
 // Plans: slots evaluated for sizes and threads, scratch of the threads, the peak, the budget.
-#include "bpt/Runtime/Plan.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Plan.h"
 
 using namespace bpt;
 
@@ -62,12 +62,14 @@ TEST(Plan, AliveAtThePeakLargestFirst) {
   EXPECT_EQ(planned->peakTime, 5);
   EXPECT_EQ(planned->alivePeak(), (std::vector<size_t>{2, 0}));
   std::string table = formatPlan(*planned);
-  EXPECT_NE(table.find("arena 704 B (704 bytes), 704 B alive at the peak (time 5), 1 thread\n"), std::string::npos) << table;
+  EXPECT_NE(table.find("arena 704 B (704 bytes), 704 B alive at the peak (time 5), 1 thread\n"), std::string::npos)
+      << table;
   EXPECT_NE(table.find("workspace               640 B  90.9 %  1 slot\n"), std::string::npos) << table;
-  EXPECT_EQ(planJson(*planned),
-            R"({"arena_bytes":704,"lower_bound_bytes":704,"peak_time":5,"threads":1,"kinds":{"workspace":640,"activation":64},)"
-            R"("alive":[{"name":"large","kind":"workspace","bytes":640,"offset":0,"first":5,"last":6},)"
-            R"({"name":"small","kind":"activation","bytes":64,"offset":640,"first":0,"last":9}]})");
+  EXPECT_EQ(
+      planJson(*planned),
+      R"({"arena_bytes":704,"lower_bound_bytes":704,"peak_time":5,"threads":1,"kinds":{"workspace":640,"activation":64},)"
+      R"("alive":[{"name":"large","kind":"workspace","bytes":640,"offset":0,"first":5,"last":6},)"
+      R"({"name":"small","kind":"activation","bytes":64,"offset":640,"first":0,"last":9}]})");
 }
 
 TEST(Plan, BadSizesNameTheSlot) {

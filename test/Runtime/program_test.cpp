@@ -85,7 +85,8 @@ TEST(Program, IntegersOutsideTheRangeAreNamedWithTheirIndex) {
 TEST(Program, ArgumentsAreCheckedAgainstTheSignature) {
   Entry entry = entryOf("scale");
   EXPECT_ERROR(entry.prepare({{3, 64}}, {}), ExitCode::BadInput, "expected 2 arguments, but got 1");
-  EXPECT_ERROR(entry.prepare({{3, 63}, {}}, {}), ExitCode::BadInput, "argument 'x': expected ?x64xf32, but got 3x63xf32");
+  EXPECT_ERROR(entry.prepare({{3, 63}, {}}, {}), ExitCode::BadInput,
+               "argument 'x': expected ?x64xf32, but got 3x63xf32");
   EXPECT_ERROR(entry.prepare({{3, 64}, {1}}, {}), ExitCode::BadInput, "argument 'factor': expected f32, but got 1xf32");
   EXPECT_ERROR(entry.prepare({{-3, 64}, {}}, {}), ExitCode::BadInput, "argument 'x'");
   EXPECT_ERROR(entry.run({rows(3), rows(1)}), ExitCode::BadInput, "was not prepared");
@@ -141,11 +142,13 @@ TEST(Program, ResultsThatDoNotFitTheirSlotAreRefused) {
   Manifest manifest = fakeManifest();
   manifest.entries[0].results[0].shape[1] = Formula(65);
   Entry entry = fakeProgram(manifest).take().entry("scale").take();
-  EXPECT_ERROR(entry.prepare({{2, 64}, {}}, {}), ExitCode::BadInput, "result 'y': 2x65xf32 does not fit into its slot of 512");
+  EXPECT_ERROR(entry.prepare({{2, 64}, {}}, {}), ExitCode::BadInput,
+               "result 'y': 2x65xf32 does not fit into its slot of 512");
   manifest = fakeManifest();
   manifest.entries[1].results[1].shape[0] = Formula(9);
   entry = fakeProgram(manifest).take().entry("step").take();
-  EXPECT_ERROR(entry.prepare({{8}, {4}}, {}), ExitCode::BadInput, "result 'w': is 9xf32, but the argument updated in place");
+  EXPECT_ERROR(entry.prepare({{8}, {4}}, {}), ExitCode::BadInput,
+               "result 'w': is 9xf32, but the argument updated in place");
 }
 
 TEST(Program, FeaturesTheMachineLacksAreNamed) {
@@ -180,7 +183,8 @@ TEST(Program, FilesThatAreNoProgramsAreRefused) {
   TemporaryFolder folder;
   EXPECT_ERROR(Program::open(folder.file("none.so")), ExitCode::Io, "cannot open: No such file");
   writeBytes(folder.file("text.so"), "hello");
-  EXPECT_ERROR(Program::open(folder.file("text.so")), ExitCode::BadInput, "expected a shared object made by bpt-compile");
+  EXPECT_ERROR(Program::open(folder.file("text.so")), ExitCode::BadInput,
+               "expected a shared object made by bpt-compile");
   writeBytes(folder.file("broken.so"), "\177ELF and then nothing");
   EXPECT_ERROR(Program::open(folder.file("broken.so")), ExitCode::BadInput, "cannot load");
 }

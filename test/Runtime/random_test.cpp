@@ -1,6 +1,6 @@
 // Philox against the published vectors, and fills that depend on seed, stream and index only.
-#include "bpt/Runtime/Random.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Random.h"
 #include <cmath>
 #include <set>
 

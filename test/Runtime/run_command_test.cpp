@@ -1,9 +1,9 @@
 // Arguments by name or made up, runs, benchmarks and comparisons: what bpt-exec and bpt-run are made of.
-#include "bpt/Runtime/RunCommand.h"
 #include "FakeProgram.h"
 #include "TestFiles.h"
 #include "bpt/Runtime/Arguments.h"
 #include "bpt/Runtime/Random.h"
+#include "bpt/Runtime/RunCommand.h"
 #include <cmath>
 
 using namespace bpt;
@@ -112,8 +112,8 @@ TEST(Run, JsonNamesEveryResult) {
   RunRequest request;
   request.entry = "step";
   request.threads = 1;
-  request.inputs = inputsWith(folder, {vectorOf("w", {1, 2, 3, 4, 5, 6, INFINITY, NAN}),
-                                       vectorOf("tokens", {1, 2, 3, 4}, DataType::I32)});
+  request.inputs = inputsWith(
+      folder, {vectorOf("w", {1, 2, 3, 4, 5, 6, INFINITY, NAN}), vectorOf("tokens", {1, 2, 3, 4}, DataType::I32)});
   EntryRun run = start(request).take();
   ASSERT_OK(run.execute());
   EXPECT_EQ(runJson(run), R"({"entry":"step","target":"cpu","threads":1,"argument_bytes":48,"planned_peak_bytes":320,)"
@@ -150,14 +150,17 @@ TEST(CompareResults, Measures) {
 }
 
 TEST(CompareResults, NonFiniteValuesAgreeOrAreInfinitelyWrong) {
-  auto differ = [](double a, double b) { return compareResults({vectorOf("y", {a})}, {vectorOf("y", {b})}).take()[0].maxAbs; };
+  auto differ = [](double a, double b) {
+    return compareResults({vectorOf("y", {a})}, {vectorOf("y", {b})}).take()[0].maxAbs;
+  };
   EXPECT_EQ(differ(-INFINITY, -INFINITY), 0);
   EXPECT_EQ(differ(NAN, NAN), 0);
   EXPECT_EQ(differ(INFINITY, -INFINITY), INFINITY);
   EXPECT_EQ(differ(NAN, 1), INFINITY);
   EXPECT_EQ(differ(1, -INFINITY), INFINITY);
-  EXPECT_EQ(comparisonJson(compareResults({vectorOf("y", {NAN})}, {vectorOf("y", {0})}).take()),
-            R"({"y":{"max_abs":1.7976931348623157e+308,"max_rel":1.7976931348623157e+308,"rms":1.7976931348623157e+308}})");
+  EXPECT_EQ(
+      comparisonJson(compareResults({vectorOf("y", {NAN})}, {vectorOf("y", {0})}).take()),
+      R"({"y":{"max_abs":1.7976931348623157e+308,"max_rel":1.7976931348623157e+308,"rms":1.7976931348623157e+308}})");
 }
 
 TEST(CompareResults, ShapesMustAgree) {

@@ -33,8 +33,9 @@ Parsed parse(std::vector<std::string> arguments) {
 } // namespace
 
 TEST(RunOptions, ValuesAndUnits) {
-  Parsed parsed = parse({"--entry=loss.grad", "--inputs=a", "--outputs=b", "--threads=7", "--seed=18446744073709551615",
-                         "--bench=20", "--memory=1.5GiB", "--json", "--plan", "--shape=x=2x128x64", "--shape=a=b=3", "--shape=s="});
+  Parsed parsed =
+      parse({"--entry=loss.grad", "--inputs=a", "--outputs=b", "--threads=7", "--seed=18446744073709551615",
+             "--bench=20", "--memory=1.5GiB", "--json", "--plan", "--shape=x=2x128x64", "--shape=a=b=3", "--shape=s="});
   ASSERT_FALSE(parsed.exitCode) << parsed.err;
   const RunRequest &request = parsed.request;
   EXPECT_EQ(request.entry, "loss.grad");
@@ -75,9 +76,9 @@ TEST(RunOptions, MistakesAreUsageErrors) {
 TEST(RunOptions, HelpShowsEveryFlagWithUnitAndDefault) {
   Parsed parsed = parse({"--help"});
   EXPECT_EQ(parsed.exitCode, 0);
-  for (const char *text :
-       {"--entry=NAME", "--inputs=FILE", "--outputs=FILE", "--shape=NAME=SIZES", "--threads=N", "--seed=N", "[0]", "--bench=N",
-        "--memory=BYTES", "[no limit]", "--plan", "--json", "--version", "[OMP_NUM_THREADS, else the processors]"})
+  for (const char *text : {"--entry=NAME", "--inputs=FILE", "--outputs=FILE", "--shape=NAME=SIZES", "--threads=N",
+                           "--seed=N", "[0]", "--bench=N", "--memory=BYTES", "[no limit]", "--plan", "--json",
+                           "--version", "[OMP_NUM_THREADS, else the processors]"})
     EXPECT_NE(parsed.out.find(text), std::string::npos) << text << "\n" << parsed.out;
 }
 

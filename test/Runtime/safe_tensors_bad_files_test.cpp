@@ -1,6 +1,6 @@
 // Hand-made bad safetensors files: each breaks one rule and is refused with a message that names it.
-#include "bpt/Runtime/SafeTensors.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/SafeTensors.h"
 
 using namespace bpt;
 
@@ -66,21 +66,25 @@ const BadFile badFiles[] = {
      "does not fit in 64 bits"},
     {"OneOffset", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[0]})"), 8, "two data_offsets, but got 1"},
     {"NoOffset", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[]})"), 8, "two data_offsets, but got 0"},
-    {"ThreeOffsets", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8,8]})"), 8, "two data_offsets, but got more"},
+    {"ThreeOffsets", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8,8]})"), 8,
+     "two data_offsets, but got more"},
     {"NegativeOffset", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[-8,0]})"), 8, "but got a negative number"},
     {"OffsetsIsObject", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":{}})"), 8, "but got an object"},
     {"EndBeforeBegin", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"), 8, "the end is before the begin"},
     {"BeyondTheFile", tensor(R"({"dtype":"F32","shape":[3],"data_offsets":[0,12]})"), 8, "has only 8 bytes of data"},
-    {"HugeOffset", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[18446744073709551607,18446744073709551615]})"), 8,
-     "has only 8 bytes of data"},
-    {"SizeMismatch", tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[0,8]})"), 8, "expected 4 bytes for dtype F32"},
+    {"HugeOffset", tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[18446744073709551607,18446744073709551615]})"),
+     8, "has only 8 bytes of data"},
+    {"SizeMismatch", tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[0,8]})"), 8,
+     "expected 4 bytes for dtype F32"},
     {"NotAtTheBegin", tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})"), 8, "without gap"},
     {"RestAtTheEnd", tensor(good), 9, "cover 8 bytes, but the file has 9"},
     {"DataWithoutTensors", "{}", 4, "cover 0 bytes, but the file has 4"},
-    {"Gap", R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})", 3,
+    {"Gap",
+     R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})", 3,
      "without gap"},
-    {"Overlap", R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
-     3, "without overlap"},
+    {"Overlap",
+     R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", 3,
+     "without overlap"},
     {"SharedData", "{\"a\":" + good + ",\"b\":" + good + "}", 8, "without overlap"},
     {"HalfByte", tensor(R"({"dtype":"F4","shape":[3],"data_offsets":[0,2]})"), 2, "does not end on a byte"},
     {"MetadataIsString", R"({"__metadata__":"x"})", 0, "expected an object of strings"},

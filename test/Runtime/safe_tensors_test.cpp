@@ -1,7 +1,7 @@
 // safetensors: what is written comes back, and no bad file gets through.
-#include "bpt/Runtime/SafeTensors.h"
 #include "TestFiles.h"
 #include "bpt/Runtime/Random.h"
+#include "bpt/Runtime/SafeTensors.h"
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -76,7 +76,8 @@ TEST(SafeTensors, TensorsAreAlignedAndOrderedAsInTheReference) {
     names.push_back(info.name);
     EXPECT_EQ(info.begin % static_cast<uint64_t>(bytesPerElement(*info.type)), 0u);
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"step", "wide", "empty", "x", "tokens", "weights.a", "weights.b", "half"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"step", "wide", "empty", "x", "tokens", "weights.a", "weights.b", "half"}));
 }
 
 TEST(SafeTensors, TypesTheRuntimeCannotHoldMayBeThere) {
@@ -184,9 +185,11 @@ TEST(SafeTensorsWriter, FileSizeLimitLeavesNoPartialFile) {
 
 TEST(SafeTensorsHeader, MemoryIsBoundedByTheFile) {
   // 20 MB of brackets and 20 MB of dimensions: refused early, without a stack per level or 8 bytes per digit.
-  EXPECT_ERROR(parseSafeTensorsHeader("{\"a\":" + std::string(20000000, '['), 0), ExitCode::BadInput, "expected an object");
+  EXPECT_ERROR(parseSafeTensorsHeader("{\"a\":" + std::string(20000000, '['), 0), ExitCode::BadInput,
+               "expected an object");
   std::string dims = R"({"a":{"dtype":"U8","shape":[1)";
   for (int i = 0; i < 1000000; ++i)
     dims += ",1";
-  EXPECT_ERROR(parseSafeTensorsHeader(dims + R"(],"data_offsets":[0,1]}})", 1), ExitCode::BadInput, "more than 32 dimensions");
+  EXPECT_ERROR(parseSafeTensorsHeader(dims + R"(],"data_offsets":[0,1]}})", 1), ExitCode::BadInput,
+               "more than 32 dimensions");
 }

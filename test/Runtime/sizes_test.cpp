@@ -1,6 +1,6 @@
 // Byte counts as people write and read them.
-#include "bpt/Runtime/Sizes.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Sizes.h"
 
 using namespace bpt;
 
@@ -29,8 +29,8 @@ TEST(ParseBytes, Units) {
 }
 
 TEST(ParseBytes, MistakesAreUsageErrors) {
-  for (const char *text : {"", "x", "-1", "1x", "1..5g", "GB", ".", "1.2.3", "9223372036854775808", "10000000TiB", "1e3",
-                           "nan", "1 000", "12 345 k", "9999999999999.5t"})
+  for (const char *text : {"", "x", "-1", "1x", "1..5g", "GB", ".", "1.2.3", "9223372036854775808", "10000000TiB",
+                           "1e3", "nan", "1 000", "12 345 k", "9999999999999.5t"})
     EXPECT_ERROR(parseBytes(text), ExitCode::Usage, "expected a size such as");
 }
 

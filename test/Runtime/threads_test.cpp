@@ -1,6 +1,6 @@
 // Threads: every item once, scratch held by one thread at a time, nested loops, any number of threads.
-#include "bpt/Runtime/Threads.h"
 #include "TestFiles.h"
+#include "bpt/Runtime/Threads.h"
 #include <atomic>
 #include <cstring>
 #include <thread>

@@ -26,10 +26,10 @@ struct ArgumentSources {
 /// The shapes collectArguments would give; reads and makes no elements. Same errors.
 Expected<std::vector<Shape>> argumentShapes(const EntryInfo &entry, const ArgumentSources &sources);
 
-/// The arguments of `entry` in order. Those not in `inputs` are random: floats N(0,1), integers in [0, range), or [0, 97)
-/// without a range; the value of an element depends on seed, argument position and element index only.
-/// Errors (exit 1): an input that is no argument (with the nearest name), a type or shape that does not fit (both
-/// sides), a dynamic shape that is not given.
+/// The arguments of `entry` in order. Those not in `inputs` are random: floats N(0,1), integers in [0, range), or [0,
+/// 97) without a range; the value of an element depends on seed, argument position and element index only. Errors (exit
+/// 1): an input that is no argument (with the nearest name), a type or shape that does not fit (both sides), a dynamic
+/// shape that is not given.
 Expected<std::vector<Tensor>> collectArguments(const EntryInfo &entry, const ArgumentSources &sources);
 
 /// The candidate that `name` was most likely meant to be (edit distance), or an empty string when none is close.

@@ -1,5 +1,5 @@
-// The manifest of a compiled program: entries with their arguments, results, memory slots and size formulas. It is JSON;
-// in a shared object it is the data symbol `bpt_manifest` with its length in `bpt_manifest_size`.
+// The manifest of a compiled program: entries with their arguments, results, memory slots and size formulas. It is
+// JSON; in a shared object it is the data symbol `bpt_manifest` with its length in `bpt_manifest_size`.
 #pragma once
 #include "bpt/Runtime/Formula.h"
 #include "bpt/Runtime/Tensor.h"

@@ -33,7 +33,8 @@ struct Plan {
 
 /// Plans `entry` of `manifest` for the dynamic dimensions `dims` and `threads` >= 1.
 /// Errors: a formula that does not evaluate or is negative (names the slot), sizes beyond 63 bits.
-Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims, int threads);
+Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims,
+                         int threads);
 
 /// Ok when `plan` fits into `limit` bytes (0: no limit); else exit 4 with both numbers, a remedy and the plan's table.
 Status checkMemoryLimit(const Plan &plan, const std::string &entry, int64_t limit);

@@ -42,8 +42,8 @@ public:
   int64_t flops() const;
 
   /// Runs on `arguments` (in the order of the signature, with the prepared shapes). Results are views: into the arena,
-  /// valid until the next run or prepare, or of the argument that was updated in place. Integer arguments with a range are
-  /// checked first: a value outside is exit 1 with its index.
+  /// valid until the next run or prepare, or of the argument that was updated in place. Integer arguments with a range
+  /// are checked first: a value outside is exit 1 with its index.
   Expected<std::vector<Tensor>> run(const std::vector<Tensor> &arguments);
 
 private:

@@ -1,5 +1,5 @@
-// Runs one entry of a program as bpt-exec and bpt-run do: arguments from a file or made up, results to a file, a benchmark,
-// the memory plan, and the comparison with a reference.
+// Runs one entry of a program as bpt-exec and bpt-run do: arguments from a file or made up, results to a file, a
+// benchmark, the memory plan, and the comparison with a reference.
 #pragma once
 #include "bpt/Runtime/Program.h"
 #include "bpt/Runtime/SafeTensors.h"
@@ -30,7 +30,8 @@ struct RunRequest {
   const char *ompNumThreads = nullptr; ///< value of OMP_NUM_THREADS, or null
 };
 
-/// Adds the flags of RunRequest to `app`: --entry --inputs --outputs --shape --threads --seed --bench --memory --plan --json.
+/// Adds the flags of RunRequest to `app`: --entry --inputs --outputs --shape --threads --seed --bench --memory --plan
+/// --json.
 void addRunOptions(CLI::App &app, RunRequest &request);
 
 /// Figures of a run; times are 0 without a benchmark.
@@ -75,8 +76,8 @@ private:
   RunReport figures;
 };
 
-/// Runs `entry` of `reference` on copies of `arguments`, converted to the types of its signature (f64 for a reference in
-/// f64). Results are owned. Call it before the run that is checked: that one may update its arguments in place.
+/// Runs `entry` of `reference` on copies of `arguments`, converted to the types of its signature (f64 for a reference
+/// in f64). Results are owned. Call it before the run that is checked: that one may update its arguments in place.
 Expected<std::vector<NamedTensor>> runReference(const Program &reference, const std::string &entry,
                                                 const std::vector<Tensor> &arguments, int threads);
 
@@ -97,10 +98,11 @@ Expected<std::vector<Comparison>> compareResults(const std::vector<NamedTensor> 
 std::string comparisonJson(const std::vector<Comparison> &comparisons);
 std::string formatComparison(const std::vector<Comparison> &comparisons);
 
-/// The benchmark as JSON: entry target threads seconds flops gflops argument_bytes planned_peak_bytes measured_peak_bytes.
+/// The benchmark as JSON: entry target threads seconds flops gflops argument_bytes planned_peak_bytes
+/// measured_peak_bytes.
 std::string benchJson(const RunReport &report);
-/// A run without benchmark as JSON: entry target threads, the bytes, and of each result type, shape, min, max, mean and the
-/// number of elements that are not finite.
+/// A run without benchmark as JSON: entry target threads, the bytes, and of each result type, shape, min, max, mean and
+/// the number of elements that are not finite.
 std::string runJson(const EntryRun &run);
 /// Both for people.
 std::string formatRun(const EntryRun &run);

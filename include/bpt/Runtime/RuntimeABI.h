@@ -9,8 +9,8 @@ extern "C" {
 /// What compiled code receives first and hands to every function of the runtime. Opaque to it.
 typedef struct bpt_context bpt_context;
 
-/// A compiled entry. `args`: data pointers of the arguments, dense row-major; `dims`: their dynamic dimensions in order;
-/// `arena`, `offsets`: slot i lies at arena + offsets[i]. Returns 0, or a number that is reported as an error.
+/// A compiled entry. `args`: data pointers of the arguments, dense row-major; `dims`: their dynamic dimensions in
+/// order; `arena`, `offsets`: slot i lies at arena + offsets[i]. Returns 0, or a number that is reported as an error.
 typedef int32_t (*bpt_entry)(bpt_context *context, void *const *args, const int64_t *dims, uint8_t *arena,
                              const int64_t *offsets);
 

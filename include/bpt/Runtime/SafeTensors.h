@@ -1,6 +1,6 @@
 // Reader and writer of safetensors files. Files are untrusted: the header is checked completely before any data is
-// used, nothing is allocated by a size the file only claims, and data is copied, so a file that shrinks later is harmless.
-// Format: https://github.com/huggingface/safetensors (u64 header length, JSON header, data).
+// used, nothing is allocated by a size the file only claims, and data is copied, so a file that shrinks later is
+// harmless. Format: https://github.com/huggingface/safetensors (u64 header length, JSON header, data).
 #pragma once
 #include "bpt/Runtime/Tensor.h"
 #include <map>

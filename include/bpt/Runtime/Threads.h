@@ -33,8 +33,8 @@ public:
 
   using Body = void (*)(void *closure, int64_t item, int worker);
 
-  /// Calls body(closure, item, worker) once for each item in [0, n); worker in [0, threads()) is held by one thread at a
-  /// time. Items are started in order. Returns when all are done. A call from inside a body of the same pool runs
+  /// Calls body(closure, item, worker) once for each item in [0, n); worker in [0, threads()) is held by one thread at
+  /// a time. Items are started in order. Returns when all are done. A call from inside a body of the same pool runs
   /// serially with worker -1. Only one thread at a time may start a loop from outside.
   void run(int64_t n, Body body, void *closure);
 
@@ -57,5 +57,6 @@ struct bpt_context {
   bpt::ThreadPool *threads = nullptr;
   uint8_t *scratch = nullptr; ///< of thread 0, aligned to 64
   int64_t scratchStride = 0;  ///< bytes per thread, a multiple of 64
-  std::atomic<bool> scratchRefused{false}; ///< set when scratch for a nested loop could not be allocated: the run is void
+  /// Set when scratch for a nested loop could not be allocated: the run is void.
+  std::atomic<bool> scratchRefused{false};
 };

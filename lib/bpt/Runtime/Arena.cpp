@@ -1,4 +1,5 @@
-// Arena memory from mmap (large: huge pages where the system gives them) or the heap (small: exact size), and its count.
+// Arena memory from mmap (large: huge pages where the system gives them) or the heap (small: exact size), and its
+// count.
 #include "bpt/Runtime/Arena.h"
 #include "bpt/Runtime/Packer.h"
 #include "bpt/Runtime/Sizes.h"
@@ -77,13 +78,14 @@ Expected<Arena> Arena::allocate(int64_t bytes, const std::string &what) {
   arena.size = *rounded;
   arena.mapped = *rounded >= mappedFrom;
   if (*rounded <= machine)
-    arena.block = arena.mapped ? mapAligned(*rounded)
-                               : static_cast<uint8_t *>(std::aligned_alloc(arenaAlignment, static_cast<size_t>(*rounded)));
+    arena.block = arena.mapped
+                      ? mapAligned(*rounded)
+                      : static_cast<uint8_t *>(std::aligned_alloc(arenaAlignment, static_cast<size_t>(*rounded)));
   if (!arena.block)
-    return outOfMemory(fmt::format("cannot allocate {} ({} bytes) for {}: this machine has {} and the process holds {}; "
-                                   "use smaller blocks or batches, keep fewer activations, or use fewer threads",
-                                   formatBytes(*rounded), *rounded, what, formatBytes(machine),
-                                   formatBytes(allocatedBytes())));
+    return outOfMemory(
+        fmt::format("cannot allocate {} ({} bytes) for {}: this machine has {} and the process holds {}; "
+                    "use smaller blocks or batches, keep fewer activations, or use fewer threads",
+                    formatBytes(*rounded), *rounded, what, formatBytes(machine), formatBytes(allocatedBytes())));
   countAllocation(*rounded);
   return arena;
 }

@@ -149,8 +149,8 @@ Expected<std::vector<Tensor>> collectArguments(const EntryInfo &entry, const Arg
   for (size_t i = 0; i < entry.arguments.size(); ++i) {
     const ArgumentInfo &argument = entry.arguments[i];
     bool given = sources.inputs && sources.inputs->find(argument.name);
-    Expected<Tensor> tensor = given ? sources.inputs->read(argument.name)
-                                    : randomArgument(argument, (*shapes)[i], sources.seed, i);
+    Expected<Tensor> tensor =
+        given ? sources.inputs->read(argument.name) : randomArgument(argument, (*shapes)[i], sources.seed, i);
     if (!tensor)
       return tensor.takeError();
     arguments.push_back(tensor.take());

@@ -46,7 +46,9 @@ std::string flagHint(const CLI::App &app, const std::string &argument) {
 
 } // namespace
 
-std::string versionText(const std::string &tool) { return fmt::format("{} {} (manifest version 1)", tool, BPT_VERSION); }
+std::string versionText(const std::string &tool) {
+  return fmt::format("{} {} (manifest version 1)", tool, BPT_VERSION);
+}
 
 std::optional<int> parseCommandLine(CLI::App &app, int argc, char **argv) {
   app.formatter(std::make_shared<HelpFormatter>());

@@ -1,6 +1,6 @@
-// Does this processor, and the operating system on it, have what the code was compiled for? Asked before the code runs, so
-// that a wrong machine is a message and never an illegal instruction. Bits: Intel SDM vol. 2A "CPUID", AMD APM vol. 3 app. E;
-// names: LLVM's TargetParser/Host.cpp.
+// Does this processor, and the operating system on it, have what the code was compiled for? Asked before the code runs,
+// so that a wrong machine is a message and never an illegal instruction. Bits: Intel SDM vol. 2A "CPUID", AMD APM vol.
+// 3 app. E; names: LLVM's TargetParser/Host.cpp.
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/Program.h"
 #include <fmt/format.h>
@@ -148,9 +148,17 @@ constexpr FeatureBit featureBits[] = {
 
 /// LLVM also calls "features" what only steers its choice among instructions every processor has.
 bool isTuning(std::string_view name) {
-  for (std::string_view prefix : {"prefer-", "fast-", "faster-", "slow-", "false-deps-", "use-", "no-", "tuning-",
-                                  "allow-", "idiv", "lea-", "sbb-", "macrofusion", "branch", "pad-", "vzeroupper",
-                                  "ermsb", "fsrm", "nopl", "x87", "64bit-mode", "sse-unaligned-mem"})
+  for (std::string_view prefix : {"prefer-",     "fast-",
+                                  "faster-",     "slow-",
+                                  "false-deps-", "use-",
+                                  "no-",         "tuning-",
+                                  "allow-",      "idiv",
+                                  "lea-",        "sbb-",
+                                  "macrofusion", "branch",
+                                  "pad-",        "vzeroupper",
+                                  "ermsb",       "fsrm",
+                                  "nopl",        "x87",
+                                  "64bit-mode",  "sse-unaligned-mem"})
     if (name.substr(0, prefix.size()) == prefix)
       return true;
   return false;
@@ -203,9 +211,11 @@ Status checkCpuFeatures(const std::vector<std::string> &features) {
     if (answer != Answer::Present)
       (answer == Answer::Missing ? missing : unknown).push_back(name);
   }
-  const char *remedy = "compile for this machine with bpt-compile --cpu=native, or with --cpu=x86-64-v3 or --cpu=x86-64";
+  const char *remedy =
+      "compile for this machine with bpt-compile --cpu=native, or with --cpu=x86-64-v3 or --cpu=x86-64";
   if (!missing.empty())
-    return badInput(fmt::format("the code needs CPU features this machine lacks: {}; {}", fmt::join(missing, ", "), remedy));
+    return badInput(
+        fmt::format("the code needs CPU features this machine lacks: {}; {}", fmt::join(missing, ", "), remedy));
   if (!unknown.empty())
     return badInput(fmt::format("the code needs CPU features this runtime cannot check: {}; {}",
                                 inQuotes(fmt::format("{}", fmt::join(unknown, ", "))), remedy));

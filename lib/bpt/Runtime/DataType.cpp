@@ -93,10 +93,10 @@ double fromBF16(uint16_t bits) { return bitCast<float>(uint32_t(bits) << 16); }
 double fromF16(uint16_t bits) {
   int exponent = (bits >> 10) & 0x1f;
   int fraction = bits & 0x3ff;
-  double magnitude = exponent == 0x1f ? (fraction ? std::numeric_limits<double>::quiet_NaN()
-                                                  : std::numeric_limits<double>::infinity())
-                     : exponent == 0  ? std::ldexp(fraction, -24)
-                                      : std::ldexp(fraction + 1024, exponent - 25);
+  double magnitude =
+      exponent == 0x1f ? (fraction ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity())
+      : exponent == 0  ? std::ldexp(fraction, -24)
+                       : std::ldexp(fraction + 1024, exponent - 25);
   return std::copysign(magnitude, bits & 0x8000 ? -1.0 : 1.0);
 }
 

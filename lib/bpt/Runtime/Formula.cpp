@@ -23,7 +23,7 @@ Formula::Formula(int64_t constant) : source(std::to_string(constant)), tokens{{O
 
 Expected<Formula::Token> Formula::parseToken(std::string_view word) {
   static constexpr std::pair<std::string_view, Op> operators[] = {
-      {"+", Op::Add},     {"-", Op::Sub},           {"*", Op::Mul},   {"/", Op::FloorDiv},
+      {"+", Op::Add},           {"-", Op::Sub},   {"*", Op::Mul},   {"/", Op::FloorDiv},
       {"ceildiv", Op::CeilDiv}, {"min", Op::Min}, {"max", Op::Max}, {"threads", Op::Threads}};
   for (auto [name, op] : operators)
     if (word == name)
@@ -34,8 +34,8 @@ Expected<Formula::Token> Formula::parseToken(std::string_view word) {
     return Token{Op::Dim, value};
   if (parseInteger(word, value))
     return Token{Op::Constant, value};
-  return badInput(fmt::format("expected a 64-bit integer, d<i>, threads, + - * / ceildiv min or max, but got {}",
-                              inQuotes(word)));
+  return badInput(
+      fmt::format("expected a 64-bit integer, d<i>, threads, + - * / ceildiv min or max, but got {}", inQuotes(word)));
 }
 
 Expected<Formula> Formula::parse(std::string_view text) {
@@ -103,7 +103,8 @@ Expected<int64_t> Formula::evaluate(const FormulaInputs &inputs) const {
       stack.push_back(inputs.threads);
     } else if (token.op == Op::Dim) {
       if (token.value >= static_cast<int64_t>(inputs.dims.size()))
-        return wrong(fmt::format("d{} does not exist: there are {} dynamic dimensions", token.value, inputs.dims.size()));
+        return wrong(
+            fmt::format("d{} does not exist: there are {} dynamic dimensions", token.value, inputs.dims.size()));
       stack.push_back(inputs.dims[static_cast<size_t>(token.value)]);
     } else {
       int64_t rhs = stack.back();

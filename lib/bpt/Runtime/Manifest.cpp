@@ -97,7 +97,8 @@ private:
   std::string expected(const std::string &what) const {
     if (!value)
       return fmt::format("expected {}, but the field is missing", what);
-    std::string text = value->is_structured() ? value->type_name() : value->dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::string text =
+        value->is_structured() ? value->type_name() : value->dump(-1, ' ', false, Json::error_handler_t::replace);
     return fmt::format("expected {}, but got {}", what, inQuotes(text));
   }
 
@@ -243,9 +244,10 @@ Expected<Manifest> parseManifest(std::string_view text) {
   if (!json.is_object() || top["magic"].string() != "bpt-manifest")
     return badInput("manifest: expected an object with \"magic\": \"bpt-manifest\"");
   if (int64_t version = top["version"].integer(0); version != 1)
-    top["version"].fail(fmt::format("this runtime reads version 1, but got {}; use the libbpt_runtime that came with the "
-                                    "compiler, or compile again",
-                                    version));
+    top["version"].fail(
+        fmt::format("this runtime reads version 1, but got {}; use the libbpt_runtime that came with the "
+                    "compiler, or compile again",
+                    version));
   Manifest manifest;
   manifest.compiler = top["compiler"].exists() ? top["compiler"].string() : "";
   manifest.target = top["target"].string();

@@ -58,7 +58,7 @@ Json resultJson(const ResultInfo &result) {
 }
 
 Json entryJson(const EntryInfo &entry) {
-  Json json = {{"name", entry.name},     {"symbol", entry.symbol}, {"args", Json::array()},
+  Json json = {{"name", entry.name},       {"symbol", entry.symbol}, {"args", Json::array()},
                {"results", Json::array()}, {"slots", Json::array()}, {"flops", formulaJson(entry.flops)}};
   for (const ArgumentInfo &argument : entry.arguments)
     json["args"].push_back(argumentJson(argument));

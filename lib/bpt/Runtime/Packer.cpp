@@ -132,7 +132,8 @@ void improve(Placer &placer, const std::vector<Interval> &intervals, Order order
       if (best.offsets[order[turn]] + intervals[order[turn]].bytes == best.arenaBytes)
         critical.push_back(turn);
     // Every few steps another block moves, which gets the search out of a dead end.
-    size_t turn = critical.empty() || step % 4 == 3 ? random.below(order.size()) : critical[random.below(critical.size())];
+    size_t turn =
+        critical.empty() || step % 4 == 3 ? random.below(order.size()) : critical[random.below(critical.size())];
     Order candidate = order;
     auto from = candidate.begin() + static_cast<ptrdiff_t>(turn);
     std::rotate(candidate.begin() + static_cast<ptrdiff_t>(random.below(turn + 1)), from, from + 1);

@@ -109,10 +109,10 @@ Status checkMemoryLimit(const Plan &plan, const std::string &entry, int64_t limi
     return {};
   std::string table = formatPlan(plan, 8);
   table.pop_back(); // its last line end: errors have none
-  return outOfMemory(fmt::format("the plan of {} needs {} ({} bytes), but the limit is {} ({} bytes); use smaller blocks "
-                                 "or batches, keep fewer activations, or raise --memory\n{}",
-                                 inQuotes(entry), formatBytes(plan.arenaBytes), plan.arenaBytes, formatBytes(limit), limit,
-                                 table));
+  return outOfMemory(
+      fmt::format("the plan of {} needs {} ({} bytes), but the limit is {} ({} bytes); use smaller blocks "
+                  "or batches, keep fewer activations, or raise --memory\n{}",
+                  inQuotes(entry), formatBytes(plan.arenaBytes), plan.arenaBytes, formatBytes(limit), limit, table));
 }
 
 std::string formatPlan(const Plan &plan, size_t rows) {
@@ -126,7 +126,8 @@ std::string formatPlan(const Plan &plan, size_t rows) {
                         100 * static_cast<double>(total.bytes) / whole, total.slots, total.slots == 1 ? "" : "s");
   if (alive.empty() || rows == 0)
     return text;
-  text += fmt::format("largest slots alive at the peak\n  {:>12} {:<16} {:>17} {}\n", "bytes", "kind", "lifetime", "name");
+  text +=
+      fmt::format("largest slots alive at the peak\n  {:>12} {:<16} {:>17} {}\n", "bytes", "kind", "lifetime", "name");
   for (size_t row = 0; row < std::min(rows, alive.size()); ++row) {
     const PlannedSlot &slot = plan.slots[alive[row]];
     text += fmt::format("  {:>12} {:<16} {:>17} {}\n", formatBytes(slot.bytes), slot.kind,
@@ -139,8 +140,9 @@ std::string formatPlan(const Plan &plan, size_t rows) {
 
 std::string planJson(const Plan &plan) {
   using Json = nlohmann::ordered_json;
-  Json json = {{"arena_bytes", plan.arenaBytes}, {"lower_bound_bytes", plan.lowerBound}, {"peak_time", plan.peakTime},
-               {"threads", plan.threads},        {"kinds", Json::object()},              {"alive", Json::array()}};
+  Json json = {{"arena_bytes", plan.arenaBytes}, {"lower_bound_bytes", plan.lowerBound},
+               {"peak_time", plan.peakTime},     {"threads", plan.threads},
+               {"kinds", Json::object()},        {"alive", Json::array()}};
   std::vector<size_t> alive = plan.alivePeak();
   for (const KindTotal &total : totalsByKind(plan, alive))
     json["kinds"][total.kind] = total.bytes;

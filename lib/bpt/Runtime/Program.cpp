@@ -43,8 +43,8 @@ Expected<Program> Program::create(Manifest manifest, const SymbolResolver &resol
   for (const EntryInfo &entry : manifest.entries) {
     void *address = resolve(entry.symbol);
     if (!address)
-      return badInput(fmt::format("the code of entry {} is missing: no symbol {}", inQuotes(entry.name),
-                                  inQuotes(entry.symbol)));
+      return badInput(
+          fmt::format("the code of entry {} is missing: no symbol {}", inQuotes(entry.name), inQuotes(entry.symbol)));
     impl->code.push_back(reinterpret_cast<bpt_entry>(address));
   }
   impl->manifest = std::move(manifest);
@@ -106,12 +106,12 @@ Status Entry::Impl::evaluateResults() {
       int64_t bytes = *count * bytesPerElement(result.type);
       const PlannedSlot &slot = plan.slots[static_cast<size_t>(*result.slot)];
       if (bytes > slot.bytes)
-        return wrong(badInput(fmt::format("{} does not fit into its slot of {} bytes", describeType(result.type, shape),
-                                          slot.bytes)));
+        return wrong(badInput(
+            fmt::format("{} does not fit into its slot of {} bytes", describeType(result.type, shape), slot.bytes)));
     } else if (shape != shapes[static_cast<size_t>(*result.argument)]) {
-      return wrong(badInput(fmt::format(
-          "is {}, but the argument updated in place is {}", describeType(result.type, shape),
-          describeType(result.type, shapes[static_cast<size_t>(*result.argument)]))));
+      return wrong(
+          badInput(fmt::format("is {}, but the argument updated in place is {}", describeType(result.type, shape),
+                               describeType(result.type, shapes[static_cast<size_t>(*result.argument)]))));
     }
     results.push_back(std::move(shape));
   }
@@ -189,8 +189,8 @@ std::vector<Tensor> Entry::Impl::viewResults(const std::vector<Tensor> &argument
     if (result.argument)
       views.push_back(arguments[static_cast<size_t>(*result.argument)]);
     else
-      views.push_back(Tensor::view(result.type, results[i],
-                                   arena->data() + plan.offsets[static_cast<size_t>(*result.slot)]));
+      views.push_back(
+          Tensor::view(result.type, results[i], arena->data() + plan.offsets[static_cast<size_t>(*result.slot)]));
   }
   return views;
 }
@@ -206,7 +206,8 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   std::vector<void *> pointers;
   for (const Tensor &argument : arguments)
     pointers.push_back(argument.data());
-  int32_t status = impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), impl->plan.offsets.data());
+  int32_t status =
+      impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), impl->plan.offsets.data());
   if (context.scratchRefused)
     return outOfMemory(fmt::format("entry {}: scratch of {} for a nested loop was refused", inQuotes(impl->info->name),
                                    formatBytes(context.scratchStride)));

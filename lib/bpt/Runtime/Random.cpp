@@ -70,8 +70,8 @@ void fillIntegers(const Tensor &tensor, uint64_t seed, uint32_t stream, int64_t 
     std::array<uint32_t, 4> bits = bitsOfBlock(static_cast<uint64_t>(block), seed, stream);
     for (int64_t i = 0; i < count; ++i) {
       // The high half of a product maps 32 bits onto [0, range) without a division; the bias is at most range / 2^32.
-      auto value = static_cast<int64_t>((static_cast<unsigned __int128>(bits[static_cast<size_t>(i)]) *
-                                         static_cast<uint64_t>(range)) >> 32);
+      auto value = static_cast<int64_t>(
+          (static_cast<unsigned __int128>(bits[static_cast<size_t>(i)]) * static_cast<uint64_t>(range)) >> 32);
       if (tensor.type() == DataType::I64)
         tensor.as<int64_t>()[block * 4 + i] = value;
       else

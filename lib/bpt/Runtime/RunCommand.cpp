@@ -185,7 +185,8 @@ Expected<std::vector<NamedTensor>> runReference(const Program &reference, const 
 Expected<std::vector<Comparison>> compareResults(const std::vector<NamedTensor> &results,
                                                  const std::vector<NamedTensor> &reference) {
   if (results.size() != reference.size())
-    return badInput(fmt::format("expected {} results as in the reference, but got {}", reference.size(), results.size()));
+    return badInput(
+        fmt::format("expected {} results as in the reference, but got {}", reference.size(), results.size()));
   std::vector<Comparison> comparisons;
   for (size_t i = 0; i < results.size(); ++i) {
     const Tensor &a = results[i].tensor, &b = reference[i].tensor;

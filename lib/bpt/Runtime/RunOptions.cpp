@@ -39,8 +39,8 @@ CLI::Option *addInteger(CLI::App &app, const std::string &flag, Int &value, Int 
     Int number = 0;
     auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (failure != std::errc() || end != text.data() + text.size() || number < least || number > most)
-      throw CLI::ValidationError(flag, fmt::format("expected an integer from {} to {}, but got {}", least, most,
-                                                   inQuotes(text)));
+      throw CLI::ValidationError(
+          flag, fmt::format("expected an integer from {} to {}, but got {}", least, most, inQuotes(text)));
     value = number;
   };
   return app.add_option_function<std::string>(flag, parse, help)->type_name("N");

@@ -16,9 +16,7 @@ using Json = nlohmann::ordered_json;
 std::string dump(const Json &json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 /// JSON has no infinity and no NaN.
-double jsonNumber(double value) {
-  return std::isnan(value) ? DBL_MAX : std::clamp(value, -DBL_MAX, DBL_MAX);
-}
+double jsonNumber(double value) { return std::isnan(value) ? DBL_MAX : std::clamp(value, -DBL_MAX, DBL_MAX); }
 
 /// Over the finite elements.
 struct Statistics {
@@ -87,9 +85,12 @@ std::string runJson(const EntryRun &run) {
                {"results", Json::object()}};
   for (const NamedTensor &result : run.results()) {
     Statistics statistics = statisticsOf(result.tensor);
-    json["results"][result.name] = {{"dtype", fileName(result.tensor.type())}, {"shape", result.tensor.shape()},
-                                    {"min", statistics.min},                   {"max", statistics.max},
-                                    {"mean", statistics.mean},                 {"non_finite", statistics.nonFinite}};
+    json["results"][result.name] = {{"dtype", fileName(result.tensor.type())},
+                                    {"shape", result.tensor.shape()},
+                                    {"min", statistics.min},
+                                    {"max", statistics.max},
+                                    {"mean", statistics.mean},
+                                    {"non_finite", statistics.nonFinite}};
   }
   return dump(json);
 }
@@ -102,7 +103,8 @@ std::string formatRun(const EntryRun &run) {
   }
   size_t width = nameWidth(names), typeWidth = nameWidth(types);
   std::string text = headline(run.report());
-  text += fmt::format("  {:<{}}  {:<{}}  {:>12}  {:>12}  {:>12}\n", "result", width, "type", typeWidth, "min", "max", "mean");
+  text += fmt::format("  {:<{}}  {:<{}}  {:>12}  {:>12}  {:>12}\n", "result", width, "type", typeWidth, "min", "max",
+                      "mean");
   for (size_t i = 0; i < names.size(); ++i) {
     Statistics statistics = statisticsOf(run.results()[i].tensor);
     text += fmt::format("  {:<{}}  {:<{}}  {:>12.6g}  {:>12.6g}  {:>12.6g}", names[i], width, types[i], typeWidth,
@@ -115,8 +117,8 @@ std::string formatRun(const EntryRun &run) {
 }
 
 std::string formatBench(const RunReport &report) {
-  std::string text = fmt::format("{} (median of {}; fastest {}, slowest {})", formatSeconds(report.seconds), report.runs,
-                                 formatSeconds(report.fastest), formatSeconds(report.slowest));
+  std::string text = fmt::format("{} (median of {}; fastest {}, slowest {})", formatSeconds(report.seconds),
+                                 report.runs, formatSeconds(report.fastest), formatSeconds(report.slowest));
   if (report.flops > 0)
     text += fmt::format(", {:.2f} GFLOP at {:.1f} GFLOP/s", static_cast<double>(report.flops) * 1e-9, report.gflops());
   return text + "\n";

@@ -1,5 +1,5 @@
-// Reads safetensors files. The header goes through a SAX parser, so that duplicate keys and nesting are seen and nothing
-// but the tensor list is built.
+// Reads safetensors files. The header goes through a SAX parser, so that duplicate keys and nesting are seen and
+// nothing but the tensor list is built.
 #include "bpt/Runtime/Arguments.h"
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/SafeTensors.h"
@@ -26,10 +26,10 @@ struct FileType {
 /// Every dtype of the format (safetensors 0.7, tensor.rs), also those the runtime cannot hold: a file with a mask of
 /// BOOL next to its weights is a good file.
 constexpr FileType fileTypes[] = {
-    {"F64", 64},         {"I64", 64},         {"U64", 64},     {"C64", 64},     {"F32", 32},     {"I32", 32},
-    {"U32", 32},         {"F16", 16},         {"BF16", 16},    {"I16", 16},     {"U16", 16},     {"F8_E4M3", 8},
-    {"F8_E5M2", 8},      {"F8_E8M0", 8},      {"I8", 8},       {"U8", 8},       {"BOOL", 8},     {"F8_E4M3FNUZ", 8},
-    {"F8_E5M2FNUZ", 8},  {"F6_E2M3", 6},      {"F6_E3M2", 6},  {"F4", 4}};
+    {"F64", 64},        {"I64", 64},    {"U64", 64},    {"C64", 64}, {"F32", 32}, {"I32", 32},
+    {"U32", 32},        {"F16", 16},    {"BF16", 16},   {"I16", 16}, {"U16", 16}, {"F8_E4M3", 8},
+    {"F8_E5M2", 8},     {"F8_E8M0", 8}, {"I8", 8},      {"U8", 8},   {"BOOL", 8}, {"F8_E4M3FNUZ", 8},
+    {"F8_E5M2FNUZ", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4}};
 
 uint64_t bitsOf(std::string_view dtype) {
   for (const FileType &type : fileTypes)
@@ -69,7 +69,10 @@ public:
     }
     if (place == Place::Metadata)
       return moveTo(Place::MetadataText);
-    bool *saw = name == "dtype" ? &sawType : name == "shape" ? &sawShape : name == "data_offsets" ? &sawOffsets : nullptr;
+    bool *saw = name == "dtype"          ? &sawType
+                : name == "shape"        ? &sawShape
+                : name == "data_offsets" ? &sawOffsets
+                                         : nullptr;
     if (!saw)
       return fail(fmt::format("{}: expected dtype, shape and data_offsets, but got {}", tensorName(), inQuotes(name)));
     if (std::exchange(*saw, true))
@@ -130,7 +133,9 @@ public:
       return moveTo(place == Place::Top ? Place::End : Place::Top);
     if (!sawType || !sawShape || !sawOffsets)
       return fail(fmt::format("{}: {} is missing", tensorName(),
-                              !sawType ? "dtype" : !sawShape ? "shape" : "data_offsets"));
+                              !sawType    ? "dtype"
+                              : !sawShape ? "shape"
+                                          : "data_offsets"));
     return moveTo(Place::Top);
   }
 
@@ -227,8 +232,8 @@ Status checkLayout(const std::vector<SafeTensorsInfo> &tensors, uint64_t dataByt
   uint64_t covered = 0;
   for (const SafeTensorsInfo *info : byOffset) {
     auto wrong = [&](const std::string &why) {
-      return badInput(fmt::format("tensor {}: data_offsets [{}, {}]: {}", inQuotes(info->name), info->begin, info->end,
-                                  why));
+      return badInput(
+          fmt::format("tensor {}: data_offsets [{}, {}]: {}", inQuotes(info->name), info->begin, info->end, why));
     };
     if (info->end < info->begin)
       return wrong("the end is before the begin");
@@ -241,8 +246,8 @@ Status checkLayout(const std::vector<SafeTensorsInfo> &tensors, uint64_t dataByt
       return wrong(fmt::format("expected {} bytes for dtype {} and this shape, but got {}", *bytes, info->dtype,
                                info->end - info->begin));
     if (info->begin != covered)
-      return wrong(fmt::format("expected to begin at {}: the data of tensors must follow each other without {}", covered,
-                               info->begin < covered ? "overlap" : "gap"));
+      return wrong(fmt::format("expected to begin at {}: the data of tensors must follow each other without {}",
+                               covered, info->begin < covered ? "overlap" : "gap"));
     covered = info->end;
   }
   if (covered != dataBytes)
@@ -325,9 +330,10 @@ Expected<SafeTensorsFile> SafeTensorsFile::open(const std::string &path) {
     return badInput(fmt::format("{}: not a safetensors file: a header of {} bytes is above the limit of {}", path,
                                 headerBytes, maxSafeTensorsHeaderBytes));
   if (headerBytes > fileBytes - 8)
-    return badInput(fmt::format("{}: a header of {} bytes is announced, but only {} bytes follow; the file is cut off or "
-                                "not a safetensors file",
-                                path, headerBytes, fileBytes - 8));
+    return badInput(
+        fmt::format("{}: a header of {} bytes is announced, but only {} bytes follow; the file is cut off or "
+                    "not a safetensors file",
+                    path, headerBytes, fileBytes - 8));
   std::string text(static_cast<size_t>(headerBytes), '\0');
   if (Status status = readAt(descriptor, path, text.data(), headerBytes, 8); !status)
     return status.takeError();

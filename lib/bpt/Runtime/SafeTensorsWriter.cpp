@@ -9,8 +9,8 @@ namespace bpt {
 
 namespace {
 
-/// Position of a type in a file. Wide types come first, so that every tensor is aligned to its element; among types of the
-/// same width the order is the reference's.
+/// Position of a type in a file. Wide types come first, so that every tensor is aligned to its element; among types of
+/// the same width the order is the reference's.
 int rank(DataType type) {
   switch (type) {
   case DataType::I64:

@@ -38,8 +38,8 @@ Expected<Program> Program::open(const std::string &path) {
   Expected<Manifest> manifest = parseManifest({text, static_cast<size_t>(*size)});
   if (!manifest)
     return manifest.error().in(path);
-  Expected<Program> program = create(
-      manifest.take(), [&](const std::string &symbol) { return ::dlsym(handle, symbol.c_str()); }, library);
+  Expected<Program> program =
+      create(manifest.take(), [&](const std::string &symbol) { return ::dlsym(handle, symbol.c_str()); }, library);
   if (!program)
     return program.error().in(path);
   return program;

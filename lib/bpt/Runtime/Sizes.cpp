@@ -37,8 +37,8 @@ Expected<int64_t> parseBytes(std::string_view text) {
                                                                                   {"g", 1LL << 30},
                                                                                   {"t", 1LL << 40},
                                                                                   {"K", 1LL << 10}}};
-  Error wrong = usageError(fmt::format(
-      "expected a size such as 2000000, 512MiB, 1.5GB or 2g, but got '{}'", text.substr(0, 40)));
+  Error wrong =
+      usageError(fmt::format("expected a size such as 2000000, 512MiB, 1.5GB or 2g, but got '{}'", text.substr(0, 40)));
   size_t split = text.find_first_not_of("0123456789.");
   std::string_view number = text.substr(0, split);
   std::string_view unit = split == std::string_view::npos ? "" : text.substr(split);
