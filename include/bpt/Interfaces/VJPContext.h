@@ -27,6 +27,12 @@ public:
   bool needsGradient(mlir::Value value) const { return value && active.contains(value); }
   /// The cotangent accumulated for `value`, or null when no gradient flows to it.
   mlir::Value getCotangent(mlir::Value value) const { return gradients.lookup(value); }
+  /// The same, handed over: `value` has none afterwards.
+  mlir::Value takeCotangent(mlir::Value value) {
+    mlir::Value cotangent = getCotangent(value);
+    gradients.erase(value);
+    return cotangent;
+  }
   /// Whether getAccumulator would return something that may hold gradients already.
   bool hasAccumulator(mlir::Value value) const;
   /// The gradient so far, or a fresh zero: to be passed as `outs` of an op that adds into it; hand its result to setGradient.
@@ -38,6 +44,9 @@ public:
   /// Adds `gradient` elementwise to what is there; takes it as it is when nothing is. Of a wider element type than the
   /// accumulator it is rounded once, of a narrower one extended.
   void addGradient(mlir::OpBuilder &builder, mlir::Value value, mlir::Value gradient);
+  /// Whether `gradient` is the gradient of one value only among those still to be differentiated: its buffer may become that of
+  /// another gradient.
+  bool ownsGradient(mlir::Value gradient) const;
   /// A zero tensor (tensor.empty, linalg.fill) or scalar of the shape of `like`; of `element` if given.
   static mlir::Value createZero(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value like, mlir::Type element = {});
   /// An uninitialised tensor of the shape of `like`; of `element` if given.
@@ -89,21 +98,29 @@ class GradientOuts {
 public:
   GradientOuts(mlir::OpBuilder &builder, VJPContext &context) : builder(builder), context(context) {}
 
-  /// Appends the accumulator for `operand`, or a zero whose sum is thrown away for one that needs no gradient. Nothing for a
-  /// null `operand` (an optional one that is absent). With `element`, the out has that element type: where the accumulator
-  /// has another, the sum starts at zero and is added to it in the end, rounded once.
+  /// Appends an out for `operand`: its accumulator, or zeros whose sum is thrown away for one that needs no gradient. Nothing
+  /// for a null `operand` (an optional one that is absent). With `element`, the out has that element type: where the
+  /// accumulator has another, the sum starts at zero and is added to it in the end, rounded once.
   void add(mlir::Value operand, mlir::Type element = {});
-  mlir::ValueRange getOuts() const { return outs; }
-  mlir::TypeRange getTypes() const { return getOuts().getTypes(); }
+  /// All outs; nothing is added afterwards.
+  mlir::ValueRange getOuts();
+  mlir::TypeRange getTypes() { return getOuts().getTypes(); }
   /// Records `results`, one per out.
   void finish(mlir::ValueRange results);
 
 private:
+  /// What becomes of a result: the new gradient, added to it, or not needed.
   enum class Use { Set, Add, Drop };
+  struct Out {
+    mlir::Value operand;
+    mlir::Type element;
+    Use use;
+  };
+  Use chooseUse(unsigned number) const;
+
   mlir::OpBuilder &builder;
   VJPContext &context;
-  llvm::SmallVector<mlir::Value> operands, outs;
-  /// What becomes of each result: the new gradient, added to it, or not needed.
-  llvm::SmallVector<Use> uses;
+  llvm::SmallVector<Out> operands;
+  llvm::SmallVector<mlir::Value> outs;
 };
 } // namespace bpt

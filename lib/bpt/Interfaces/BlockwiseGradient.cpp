@@ -59,6 +59,8 @@ private:
   LogicalResult buildBody();
   void startGradients();
   LogicalResult checkAccumulated();
+  Operand *findSummedCotangent(Value gradient);
+  bool overwriteCotangent(Value target, BlockArgument argument, Value gradient);
   void endGradients();
   void keepValues();
   BlockwiseOp createForward(ArrayRef<Value> kept, const DenseMap<Value, int64_t> &dims, SmallVectorImpl<unsigned> &numbers);
@@ -77,7 +79,7 @@ private:
 
   /// The body of the new op while it is written; argument 0 is the offset, the others come as they are needed.
   std::unique_ptr<Block> body = std::make_unique<Block>();
-  OpBuilder inside{static_cast<MLIRContext *>(nullptr)};
+  OpBuilder inside = getBuilderAtEnd(*body, builder.getContext());
   VJPContext inner;
   std::optional<Backward> backward;
   SmallVector<Operand> sliced, shared, accumulated;
@@ -93,6 +95,8 @@ private:
   };
   SmallVector<Whole> wholes;
   SmallVector<std::pair<Value, BlockArgument>> slicedTargets;
+  /// Operands whose gradient takes the place of a cotangent.
+  SmallVector<Value> overwritten;
   SmallVector<Value> slicedYields, accumulatedYields;
 };
 
@@ -138,6 +142,7 @@ SmallVector<OpFoldResult> BlockwiseVJP::getSizes(OpBuilder &inner, Value block) 
 /// Gives each operand that needs a gradient its accumulator.
 void BlockwiseVJP::startGradients() {
   unsigned numSliced = op.getSliced().size();
+  SmallVector<std::pair<BlockArgument, int64_t>> targets;
   for (auto [i, value] : llvm::enumerate(op.getSliced())) {
     BlockArgument argument = forwardArguments[i];
     if (!inner.needsGradient(argument))
@@ -147,13 +152,7 @@ void BlockwiseVJP::startGradients() {
       continue;
     }
     outs.add(value);
-    Whole whole{argument, addAccumulated(outs.getOuts().back()), op.getOperandDim(i)};
-    wholes.push_back(whole);
-    auto type = cast<RankedTensorType>(argument.getType()).clone(getElementTypeOrSelf(whole.accumulator.getType()));
-    SmallVector<OpFoldResult> strides(type.getRank(), builder.getIndexAttr(1));
-    Value part = tensor::ExtractSliceOp::create(inside, loc, type, whole.accumulator,
-                                                getOffsets(type.getRank(), whole.dim), getSizes(inside, argument), strides);
-    inner.setGradient(inside, argument, part);
+    targets.push_back({argument, op.getOperandDim(i)});
   }
   for (auto [i, value] : llvm::enumerate(op.getShared())) {
     BlockArgument argument = forwardArguments[numSliced + i];
@@ -161,8 +160,19 @@ void BlockwiseVJP::startGradients() {
       continue;
     // Sums over blocks are in the accumulator type and rounded once at the end.
     outs.add(value, getAccumulatorType(getElementTypeOrSelf(value.getType())));
-    wholes.push_back({argument, addAccumulated(outs.getOuts().back()), -1});
-    inner.setGradient(inside, argument, wholes.back().accumulator);
+    targets.push_back({argument, -1});
+  }
+  for (auto [target, out] : llvm::zip_equal(targets, outs.getOuts())) {
+    auto [argument, dim] = target;
+    wholes.push_back({argument, addAccumulated(out), dim});
+    Value accumulator = wholes.back().accumulator;
+    if (dim >= 0) {
+      auto type = cast<RankedTensorType>(argument.getType()).clone(getElementTypeOrSelf(out.getType()));
+      SmallVector<OpFoldResult> strides(type.getRank(), builder.getIndexAttr(1));
+      accumulator = tensor::ExtractSliceOp::create(inside, loc, type, accumulator, getOffsets(type.getRank(), dim),
+                                                   getSizes(inside, argument), strides);
+    }
+    inner.setGradient(inside, argument, accumulator);
   }
 }
 
@@ -206,11 +216,41 @@ LogicalResult BlockwiseVJP::buildBody() {
   return success();
 }
 
+/// The cotangent that `gradient` is, with more and more added to it; null for another sum.
+BlockwiseVJP::Operand *BlockwiseVJP::findSummedCotangent(Value gradient) {
+  while (auto destination = gradient.getDefiningOp<DestinationStyleOpInterface>())
+    gradient = destination.getTiedOpOperand(cast<OpResult>(gradient))->get();
+  if (!llvm::is_contained(cotangents, gradient))
+    return nullptr;
+  auto *found = llvm::find_if(sliced, [&](Operand &operand) { return operand.argument == gradient; });
+  return found == sliced.end() ? nullptr : found;
+}
+
+/// The gradient of a residual stream is the cotangent plus something: it takes the cotangent's place block by block, carried
+/// through the blocks, so that both need one buffer.
+bool BlockwiseVJP::overwriteCotangent(Value target, BlockArgument argument, Value gradient) {
+  Operand *operand = findSummedCotangent(gradient);
+  if (!operand || operand->value.getType() != target.getType() || gradient.getType() != operand->argument.getType() ||
+      operand->dim != op.getOperandDim(llvm::find(forwardArguments, argument) - forwardArguments.begin()) ||
+      !context.ownsGradient(operand->value))
+    return false;
+  Operand cotangent = *operand;
+  sliced.erase(operand);
+  BlockArgument whole = addAccumulated(cotangent.value);
+  OpBuilder early(builder.getContext());
+  early.setInsertionPointToStart(body.get());
+  auto type = cast<RankedTensorType>(cotangent.argument.getType());
+  SmallVector<OpFoldResult> strides(type.getRank(), builder.getIndexAttr(1));
+  SmallVector<OpFoldResult> offsets = getOffsets(type.getRank(), cotangent.dim);
+  Value part = tensor::ExtractSliceOp::create(early, loc, type, whole, offsets, getSizes(early, argument), strides);
+  cotangent.argument.replaceAllUsesWith(part);
+  overwritten.push_back(target);
+  accumulatedYields.push_back(
+      tensor::InsertSliceOp::create(inside, loc, gradient, whole, offsets, getSizes(inside, argument), strides));
+  return true;
+}
+
 void BlockwiseVJP::endGradients() {
-  for (auto [value, argument] : slicedTargets) {
-    Value gradient = inner.getCotangent(argument);
-    slicedYields.push_back(gradient ? gradient : VJPContext::createZero(inside, loc, argument));
-  }
   for (Whole &whole : wholes) {
     Value gradient = inner.getCotangent(whole.target);
     if (whole.dim >= 0) {
@@ -221,6 +261,14 @@ void BlockwiseVJP::endGradients() {
     }
     accumulatedYields.push_back(gradient);
   }
+  llvm::erase_if(slicedTargets, [&](auto target) {
+    auto [value, argument] = target;
+    Value gradient = inner.getCotangent(argument);
+    if (gradient && overwriteCotangent(value, argument, gradient))
+      return true;
+    slicedYields.push_back(gradient ? gradient : VJPContext::createZero(inside, loc, argument));
+    return false;
+  });
   SmallVector<Value> yields = slicedYields;
   llvm::append_range(yields, accumulatedYields);
   YieldOp::create(inside, loc, yields);
@@ -235,7 +283,7 @@ BlockwiseOp BlockwiseVJP::createForward(ArrayRef<Value> kept, const DenseMap<Val
   mapping.map(body->getArgument(0), block->addArgument(builder.getIndexType(), loc));
   for (BlockArgument argument : forwardArguments)
     mapping.map(argument, block->addArgument(argument.getType(), loc));
-  OpBuilder forwardBuilder = OpBuilder::atBlockEnd(block.get());
+  OpBuilder forwardBuilder = getBuilderAtEnd(*block, builder.getContext());
   SmallVector<unsigned> positions;
   SmallVector<Value> all = backward->cloneKeeping(forwardBuilder, mapping, kept, positions);
   unsigned numSliced = op.getNumSlicedResults(), numResults = op.getNumResults();
@@ -324,8 +372,9 @@ void BlockwiseVJP::createOp() {
   body->getArgument(0).replaceAllUsesWith(block->addArgument(builder.getIndexType(), loc));
   SmallVector<Value> values[3];
   SmallVector<int64_t> dims;
-  for (auto [kind, operands] : llvm::enumerate(ArrayRef<SmallVector<Operand> *>{&sliced, &shared, &accumulated}))
-    for (Operand &operand : *operands) {
+  SmallVector<Operand> *kinds[] = {&sliced, &shared, &accumulated};
+  for (unsigned kind = 0; kind < 3; ++kind)
+    for (Operand &operand : *kinds[kind]) {
       values[kind].push_back(operand.value);
       if (kind == 0)
         dims.push_back(operand.dim);
@@ -336,22 +385,23 @@ void BlockwiseVJP::createOp() {
     types.push_back(value.getType());
     dims.push_back(op.getOperandDim(llvm::find(forwardArguments, argument) - forwardArguments.begin()));
   }
-  llvm::append_range(types, outs.getTypes());
+  llvm::append_range(types, ValueRange(values[2]).getTypes());
   block->getOperations().splice(block->end(), body->getOperations());
   auto grad = BlockwiseOp::create(builder, loc, types, values[0], values[1], values[2], op.getBlock(), dims);
   grad.getBody().push_back(block.release());
 
-  outs.finish(grad.getAccumulatedResults());
+  outs.finish(grad.getAccumulatedResults().drop_back(overwritten.size()));
+  for (auto [target, result] : llvm::zip_equal(overwritten, grad.getAccumulatedResults().take_back(overwritten.size())))
+    context.addGradient(builder, target, result);
   for (auto [target, result] : llvm::zip_equal(slicedTargets, grad.getSlicedResults()))
     context.addGradient(builder, target.first, result);
 }
 
 LogicalResult BlockwiseVJP::run() {
-  inside = OpBuilder::atBlockEnd(body.get());
   recomputeBody();
   if (failed(buildBody()))
     return failure();
-  if (wholes.empty() && slicedTargets.empty())
+  if (accumulatedYields.empty() && slicedYields.empty())
     return success();
   suggestOutside();
   keepValues();

@@ -178,12 +178,12 @@ LogicalResult buildCalleeVJP(Operation *op, func::FuncOp callee, Keep keep, OpBu
                              function_ref<Operation *(OpBuilder &, func::FuncOp)> createCall) {
   DerivedFunctions::Request request{callee, keep, {}, {}};
   GradientOuts outs(builder, context);
-  for (Value operand : op->getOperands()) {
-    bool needed = context.needsGradient(operand);
-    if (needed)
+  for (Value operand : op->getOperands())
+    if (context.needsGradient(operand))
       outs.add(operand);
-    request.accumulators.push_back(needed ? outs.getOuts().back().getType() : Type());
-  }
+  unsigned next = 0;
+  for (Value operand : op->getOperands())
+    request.accumulators.push_back(context.needsGradient(operand) ? outs.getOuts()[next++].getType() : Type());
   SmallVector<Value> cotangents;
   for (Value result : op->getResults()) {
     Value cotangent = context.needsGradient(result) ? context.getCotangent(result) : Value();

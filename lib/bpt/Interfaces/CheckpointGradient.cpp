@@ -15,7 +15,7 @@ CheckpointOp createForward(CheckpointOp op, const Backward &recomputed, ValueRan
   IRMapping mapping;
   for (Value input : inputs)
     mapping.map(input, body->addArgument(input.getType(), op.getLoc()));
-  OpBuilder builder = OpBuilder::atBlockEnd(body);
+  OpBuilder builder = getBuilderAtEnd(*body, op.getContext());
   SmallVector<Value> results = recomputed.cloneKeeping(builder, mapping, kept, numbers);
   if (results.size() == op.getNumResults()) {
     delete body;
@@ -60,7 +60,7 @@ LogicalResult buildInlineVJP(CheckpointOp op, OpBuilder &builder, VJPContext &co
     if (context.needsGradient(outer))
       sources.push_back(input);
   for (Value result : op.getResults())
-    cotangents.push_back(context.needsGradient(result) ? context.getCotangent(result) : Value());
+    cotangents.push_back(context.needsGradient(result) ? context.takeCotangent(result) : Value());
   PolicyScope policy(context, op.getKeep());
   if (failed(backward.analyze(sources, cotangents)) || failed(backward.build(builder, cotangents)))
     return failure();

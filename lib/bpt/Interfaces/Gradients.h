@@ -19,6 +19,13 @@ void registerCheckpointGradients(mlir::DialectRegistry &registry);
 void registerBlockwiseGradients(mlir::DialectRegistry &registry);
 void registerCallGradients(mlir::DialectRegistry &registry);
 
+/// A builder at the end of a block that need not be in a region yet.
+inline mlir::OpBuilder getBuilderAtEnd(mlir::Block &block, mlir::MLIRContext *context) {
+  mlir::OpBuilder builder(context);
+  builder.setInsertionPointToEnd(&block);
+  return builder;
+}
+
 /// A float scalar in another float type; what was just rounded is taken as it was before.
 mlir::Value convertFloat(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type, mlir::Value value);
 

@@ -143,7 +143,7 @@ PointwiseVJP::Scalars PointwiseVJP::cloneForward() {
       scalars.sources.push_back({op.results[result.number], op.resultMaps[result.number]});
   for (Source &source : scalars.sources)
     scalars.block->addArgument(getElementTypeOrSelf(source.value.getType()), loc);
-  OpBuilder inner = OpBuilder::atBlockEnd(scalars.block.get());
+  OpBuilder inner = getBuilderAtEnd(*scalars.block, builder.getContext());
   for (auto [argument, source] : llvm::zip_equal(op.body->getArguments(), sourceOfArgument)) {
     if (source >= 0)
       scalars.mapping.map(argument, scalars.block->getArgument(source));
@@ -174,7 +174,7 @@ FailureOr<Value> PointwiseVJP::differentiate(Scalars &scalars, unsigned target) 
         if (isFloatValue(result))
           varied.insert(result);
   }
-  OpBuilder inner = OpBuilder::atBlockEnd(&block);
+  OpBuilder inner = getBuilderAtEnd(block, builder.getContext());
   DenseMap<Value, Value> adjoints;
   auto add = [&](Value value, Value gradient) {
     Value &adjoint = adjoints[value];
@@ -214,7 +214,7 @@ FailureOr<Value> PointwiseVJP::differentiate(Scalars &scalars, unsigned target) 
 /// are summed over. Takes the block.
 Value PointwiseVJP::emit(Scalars &scalars, Value scalar, AffineMap outMap, Value out, bool accumulate) {
   Block *block = scalars.block.release();
-  OpBuilder inner = OpBuilder::atBlockEnd(block);
+  OpBuilder inner = getBuilderAtEnd(*block, builder.getContext());
   Type outElement = getElementTypeOrSelf(out.getType());
   BlockArgument outArgument = block->addArgument(outElement, loc);
   scalar = convertFloat(inner, loc, outElement, scalar);
@@ -280,7 +280,7 @@ LogicalResult PointwiseVJP::shareExtremum(ActiveResult &result) {
       linalg::YieldOp::create(inner, loc, attains(inner, a[0], a[1], constant(inner, 1), constant(inner, 0)));
     }).getResult(0);
   Scalars scalars = cloneForward();
-  OpBuilder inner = OpBuilder::atBlockEnd(scalars.block.get());
+  OpBuilder inner = getBuilderAtEnd(*scalars.block, builder.getContext());
   unsigned position = sources.size() + results.size();
   for (ActiveResult &other : results) {
     if (&other == &result)

@@ -107,6 +107,9 @@ LogicalResult Backward::build(OpBuilder &builder, ArrayRef<Value> cotangents) {
                                          << "' to take values with a gradient as operands, but its region uses one from outside";
     if (failed(differentiable.buildVJP(builder, context)))
       return failure();
+    // Nothing adds to these any more: what the cotangents' buffers hold may be overwritten.
+    for (Value result : operations[i]->getResults())
+      context.gradients.erase(result);
   }
   return success();
 }
@@ -195,12 +198,16 @@ void Backward::eraseUnused(Block &block) {
 
 void Backward::minimizeRecomputation() {
   renewDestinations();
+  DenseMap<Operation *, size_t> order;
+  for (auto [i, op] : llvm::enumerate(operations))
+    order[op] = i;
   for (size_t i = operations.size(); i-- > 0;) {
     Operation *op = operations[i];
     // Callees and bodies work on tensors: an unused one has no effect.
     if (op->use_empty() && (isOpTriviallyDead(op) || isa<func::CallOp, CheckpointOp, BlockwiseOp>(op))) {
       for (Value result : op->getResults())
         context.forget(result);
+      order.erase(op);
       operations.erase(operations.begin() + i);
       op->erase();
       continue;
@@ -211,8 +218,16 @@ void Backward::minimizeRecomputation() {
       if (!first || ancestor->isBeforeInBlock(first))
         first = ancestor;
     }
-    if (first)
-      op->moveBefore(first);
+    if (!first)
+      continue;
+    // Those moved here already stay behind it: a destination is filled right before it is written, not before all of them.
+    while (Operation *previous = first->getPrevNode()) {
+      auto found = order.find(previous);
+      if (found == order.end() || found->second <= i)
+        break;
+      first = previous;
+    }
+    op->moveBefore(first);
   }
 }
 

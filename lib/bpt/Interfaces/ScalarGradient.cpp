@@ -263,7 +263,7 @@ static LogicalResult buildElementwiseVJP(Operation *op, OpBuilder &builder, VJPC
     body.addArgument(getElementTypeOrSelf(result.getType()), op->getLoc());
     resultTypes.push_back(getElementTypeOrSelf(result.getType()));
   }
-  OpBuilder inner = OpBuilder::atBlockEnd(&body);
+  OpBuilder inner = getBuilderAtEnd(body, builder.getContext());
   OperationState scalar(op->getLoc(), op->getName());
   for (auto [i, operand] : llvm::enumerate(op->getOperands()))
     scalar.operands.push_back(body.getArgument(i));

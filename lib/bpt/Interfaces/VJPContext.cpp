@@ -125,8 +125,17 @@ bool VJPContext::hasAccumulator(Value value) const {
 }
 
 Value VJPContext::getAccumulator(OpBuilder &builder, Value value) {
-  if (Value source = getViewSource(value))
-    return applyView(builder, value, getAccumulator(builder, source));
+  if (Value source = getViewSource(value)) {
+    bool fresh = !hasAccumulator(source);
+    Value accumulator = getAccumulator(builder, source);
+    // Zeros that are looked at through views are behind a barrier: a slice is taken from and put back into one tensor, and no
+    // pass makes it one with the zeros of another gradient.
+    if (fresh && !accumulator.getDefiningOp<BarrierOp>() && isa<RankedTensorType>(accumulator.getType())) {
+      accumulator = BarrierOp::create(builder, source.getLoc(), accumulator.getType(), accumulator).getResult(0);
+      setGradient(builder, source, accumulator);
+    }
+    return applyView(builder, value, accumulator);
+  }
   Value &gradient = gradients[value];
   if (!gradient)
     gradient = createZero(builder, value.getLoc(), value);
@@ -186,6 +195,8 @@ void VJPContext::addGradient(OpBuilder &builder, Value value, Value gradient) {
   if (Value source = getViewSource(value)) {
     if (!value.getDefiningOp<tensor::ExtractSliceOp>())
       return addGradient(builder, source, undoView(builder, value, gradient));
+    if (!hasAccumulator(source) && getElementTypeOrSelf(gradient.getType()) == getElementTypeOrSelf(value.getType()))
+      return setGradient(builder, value, gradient);
     Value part = getAccumulator(builder, value);
     return setGradient(builder, value, createPointwise(builder, loc, gradient, part, /*accumulate=*/true));
   }
@@ -200,6 +211,14 @@ void VJPContext::addGradient(OpBuilder &builder, Value value, Value gradient) {
     bool same = getElementTypeOrSelf(gradient.getType()) == getElementTypeOrSelf(value.getType());
     before = same ? gradient : createPointwise(builder, loc, gradient, createEmpty(builder, loc, value), /*accumulate=*/false);
   }
+}
+
+bool VJPContext::ownsGradient(Value gradient) const {
+  // Arguments of an entry belong to the caller.
+  if (auto argument = dyn_cast<BlockArgument>(gradient))
+    if (auto function = dyn_cast_or_null<func::FuncOp>(argument.getOwner()->getParentOp()); function && function.isPublic())
+      return false;
+  return llvm::count_if(gradients, [&](const auto &entry) { return entry.second == gradient; }) <= 1;
 }
 
 bool VJPContext::keepsAll() const { return !policy || *policy == Keep::All; }
@@ -235,64 +254,64 @@ void VJPContext::replaceForwardOp(Operation *old, Operation *by, ValueRange resu
 // GradientOuts
 //===----------------------------------------------------------------------===//
 
-/// Whether two slices of one tensor have no element in common, as far as constants tell.
-static bool areDisjoint(tensor::ExtractSliceOp a, tensor::ExtractSliceOp b) {
-  for (auto [offsetA, sizeA, strideA, offsetB, sizeB, strideB] :
-       llvm::zip_equal(a.getStaticOffsets(), a.getStaticSizes(), a.getStaticStrides(), b.getStaticOffsets(),
-                       b.getStaticSizes(), b.getStaticStrides())) {
-    if (llvm::any_of(ArrayRef<int64_t>{offsetA, sizeA, strideA, offsetB, sizeB, strideB}, ShapedType::isDynamic))
-      continue;
-    int64_t endA = offsetA + (sizeA - 1) * strideA, endB = offsetB + (sizeB - 1) * strideB;
-    if (endA < offsetB || endB < offsetA)
-      return true;
+/// From a view to what it shows; `sliced` when only a part of it.
+static Value getRoot(Value value, bool &sliced) {
+  while (Operation *op = value.getDefiningOp()) {
+    sliced |= isa<tensor::ExtractSliceOp>(op);
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp, tensor::CastOp>(op))
+      value = op->getOperand(0);
+    else if (isa<BarrierOp>(op))
+      value = op->getOperand(cast<OpResult>(value).getResultNumber());
+    else
+      break;
   }
-  return false;
-}
-
-/// Whether the accumulators of `a` and `b` may overlap: the same value, or views of one.
-static bool mayOverlap(Value a, Value b) {
-  auto getRoot = [](Value value) {
-    while (Operation *op = value.getDefiningOp()) {
-      if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp, tensor::CastOp>(op))
-        value = op->getOperand(0);
-      else if (isa<BarrierOp>(op))
-        value = op->getOperand(cast<OpResult>(value).getResultNumber());
-      else
-        break;
-    }
-    return value;
-  };
-  if (getRoot(a) != getRoot(b))
-    return false;
-  auto sliceA = a.getDefiningOp<tensor::ExtractSliceOp>(), sliceB = b.getDefiningOp<tensor::ExtractSliceOp>();
-  return !sliceA || !sliceB || sliceA.getSource() != sliceB.getSource() || !areDisjoint(sliceA, sliceB);
+  return value;
 }
 
 void GradientOuts::add(Value operand, Type element) {
-  if (!operand)
-    return;
-  auto overlaps = [&](auto other) {
-    return std::get<1>(other) != Use::Drop && mayOverlap(std::get<0>(other), operand);
-  };
-  Use use = !context.needsGradient(operand)                                ? Use::Drop
-            : llvm::any_of(llvm::zip_equal(operands, uses), overlaps) ? Use::Add
-                                                                      : Use::Set;
-  Value out = use == Use::Set ? context.getAccumulator(builder, operand) : Value();
-  if (out && element && getElementTypeOrSelf(out.getType()) != element) {
-    use = Use::Add;
-    out = {};
+  if (operand)
+    operands.push_back({operand, element, Use::Set});
+}
+
+/// An operand given twice has one accumulator, but each out must be a tensor of its own. So must slices of one tensor, even
+/// disjoint ones: bufferization cannot tell that they do not overlap.
+GradientOuts::Use GradientOuts::chooseUse(unsigned number) const {
+  Value operand = operands[number].operand;
+  if (!context.needsGradient(operand))
+    return Use::Drop;
+  bool sliced = false;
+  Value root = getRoot(operand, sliced);
+  for (auto [i, other] : llvm::enumerate(operands)) {
+    bool otherSliced = false;
+    if (i == number || !context.needsGradient(other.operand) || getRoot(other.operand, otherSliced) != root)
+      continue;
+    if (i < number || sliced)
+      return Use::Add;
   }
-  outs.push_back(out ? out : VJPContext::createZero(builder, operand.getLoc(), operand, element));
-  operands.push_back(operand);
-  uses.push_back(use);
+  return Use::Set;
+}
+
+ValueRange GradientOuts::getOuts() {
+  if (!outs.empty())
+    return outs;
+  for (auto [i, entry] : llvm::enumerate(operands)) {
+    entry.use = chooseUse(i);
+    Value out = entry.use == Use::Set ? context.getAccumulator(builder, entry.operand) : Value();
+    if (out && entry.element && getElementTypeOrSelf(out.getType()) != entry.element) {
+      entry.use = Use::Add;
+      out = {};
+    }
+    outs.push_back(out ? out : VJPContext::createZero(builder, entry.operand.getLoc(), entry.operand, entry.element));
+  }
+  return outs;
 }
 
 void GradientOuts::finish(ValueRange results) {
-  for (auto [operand, use, result] : llvm::zip_equal(operands, uses, results)) {
-    if (use == Use::Set)
-      context.setGradient(builder, operand, result);
-    else if (use == Use::Add)
-      context.addGradient(builder, operand, result);
+  for (auto [entry, result] : llvm::zip_equal(operands, results)) {
+    if (entry.use == Use::Set)
+      context.setGradient(builder, entry.operand, result);
+    else if (entry.use == Use::Add)
+      context.addGradient(builder, entry.operand, result);
   }
 }
 
