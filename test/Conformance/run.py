@@ -5,6 +5,7 @@
   gradient  bpt-differentiate's gradients agree with finite differences of the reference in f64
   model     a model's loss and gradients are the same for every way to form its layers, in f64 and on the target
   target    a target's results are within the naive error of the reference in f64 (DESIGN.md section 6)
+  threads   a compiled object gives the same bytes with one thread and with three
 
   run.py --bin build/bin                           everything, on the CPU
   run.py --stage target --target emulator          another target
@@ -27,6 +28,7 @@ from program import NORMAL, Program, make_values
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHUNK = 8            # cases in one program
+TIMEOUT = 300        # seconds a tool may take; the longest takes ten
 MODEL = 1e-11        # the same in a model, blocks summed in another order
 GOLDEN = 1e-12       # rounding of a few hundred operations in f64
 DIFFERENCE = 1e-6    # error of a central difference with STEP, relative
@@ -53,7 +55,10 @@ class Runner:
 
     def tool(self, name, *arguments):
         command = [os.path.join(self.bin, name), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{' '.join(command)}: more than {TIMEOUT} s")
         if done.returncode:
             raise Failed(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
         return done.stdout
@@ -106,18 +111,24 @@ class Runner:
                 notes[case.name] = "the golden is of other parameters; run ./dev goldens"
                 continue
             for name in results_of(program, case):
+                if results[name][1] != goldens[name][1]:
+                    notes[case.name] = f"{name} is {results[name][1]}, but {goldens[name][1]} in PyTorch"
+                    break
                 error = tensors.relative_error(results[name][2], goldens[name][2])
                 self.note_error("reference from PyTorch, f64", error, name)
                 if not error <= GOLDEN:
                     notes[case.name] = f"{name} is {error:.2e} from PyTorch, more than {GOLDEN:.0e}"
         return notes
 
+    def write_special(self, folder, program):
+        """Writes the program and the arguments with special values; the flags let the tool make the others."""
+        special = [a for a in program.arguments if a.values != NORMAL]
+        self.write(folder, program, {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in special})
+        return [f"--shape={a.name}={'x'.join(str(int(n)) for n in a.shape)}" for a in program.arguments if a.values == NORMAL]
+
     def target(self, folder, op, dtype, chunk):
         program = build(chunk, dtype)
-        # Most arguments are made by the tool itself; those with special values are given.
-        special = [a for a in program.arguments if a.values != NORMAL]
-        shapes = [f"--shape={a.name}={'x'.join(str(int(n)) for n in a.shape)}" for a in program.arguments if a.values == NORMAL]
-        self.write(folder, program, {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in special})
+        shapes = self.write_special(folder, program)
         naive = self.errors(folder, "reference", shapes)
         ours = naive if self.machine == "reference" else self.errors(folder, self.machine, shapes)
         notes = {}
@@ -134,6 +145,20 @@ class Runner:
                     notes[case.name] = (f"{name} is {ours[name]:.2e} from the reference in f64, more than {limit:.2e} "
                                         f"(the naive error is {naive[name]:.2e})")
         return notes
+
+    def threads(self, folder, op, dtype, chunk):
+        shapes = self.write_special(folder, build(chunk, dtype))
+        library = os.path.join(folder, "program.so")
+        self.tool("bpt-compile", os.path.join(folder, "program.mlir"), "--target=cpu", "--emit=so", "-o", library)
+        results = []
+        for number in (1, 3):
+            outputs = os.path.join(folder, f"out{number}.safetensors")
+            self.tool("bpt-exec", library, "--entry=f", f"--threads={number}", f"--inputs={os.path.join(folder, 'in.safetensors')}",
+                      f"--outputs={outputs}", "--json", *shapes)
+            results.append(tensors.read(outputs)[0])
+        one, three = results
+        return {case.name: f"{name} differs between one thread and three" for case in chunk for name in one
+                if name.startswith(case.name + ".") and not same_bits(one[name], three[name])}
 
     def gradient(self, folder, op, dtype, chunk):
         program = build(chunk, dtype, gradient=False)
@@ -234,6 +259,10 @@ def build(chunk, dtype, gradient=True):
     return program
 
 
+def same_bits(a, b):
+    return tensors.encode(a[0], a[2]) == tensors.encode(b[0], b[2])
+
+
 def results_of(program, case):
     """{name: value} of the results of one case."""
     return {name: value for name, value in program.results if name.startswith(case.name + ".")}
@@ -260,13 +289,16 @@ def all_groups(options):
     for dtype in cases.DTYPES:
         for op in cases.TARGET:
             groups += chunks("target", op, dtype, [c for c in cases.TARGET[op] if c.parameters["dtype"] == dtype])
+    if options.target == "cpu":
+        for op in cases.TARGET:
+            groups += chunks("threads", op, "f32", [c for c in cases.TARGET[op] if c.parameters["dtype"] == "f32"])
     return [group for group in groups if options.stage in ("all", group[0])]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=os.path.join(HERE, "../../build/bin"), help="folder of bpt's tools")
-    parser.add_argument("--stage", default="all", choices=("all", "oracle", "gradient", "model", "target"))
+    parser.add_argument("--stage", default="all", choices=("all", "oracle", "gradient", "model", "target", "threads"))
     parser.add_argument("--target", default="cpu", help="what the stage 'target' runs on")
     parser.add_argument("--only", default="", help="regular expression over 'stage case type'")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
