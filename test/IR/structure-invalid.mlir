@@ -111,6 +111,17 @@ func.func @checkpoint_keep(%x: tensor<8xf32>) {
 
 // -----
 
+func.func @yield_c1(%x: tensor<2x8xf32>) {
+  // expected-error@+1 {{expected the body to yield ('tensor<2x4xf32>'), but got ('tensor<2x4xf32>', 'tensor<2x4xf32>')}}
+  %y = bpt.blockwise sliced(%x : tensor<2x8xf32>) dims = [1, 1] block = 4 {
+  ^bb0(%offset: index, %xb: tensor<2x4xf32>):
+    bpt.yield %xb, %xb : tensor<2x4xf32>, tensor<2x4xf32>
+  } -> tensor<2x8xf32>
+  return
+}
+
+// -----
+
 func.func @yield_parent(%x: tensor<8xf32>) {
   // expected-error@+1 {{'bpt.yield' op expects parent op to be one of 'bpt.blockwise, bpt.checkpoint'}}
   bpt.yield %x : tensor<8xf32>
