@@ -17,6 +17,10 @@ config.environment["FILECHECK_OPTS"] = (
     "--enable-var-scope --allow-unused-prefixes=false --dump-input=fail --dump-input-context=20")
 
 config.substitutions.append(("%bpt_lib", os.path.join(config.bpt_binary_dir, "lib")))
+config.substitutions.append(("%bpt_bin", os.path.join(config.bpt_binary_dir, "bin")))
+config.substitutions.append(("%bpt_build", config.bpt_binary_dir))
+config.substitutions.append(("%cxx", config.cxx))
+config.substitutions.append(("%cc", config.cc))
 config.substitutions.append(("%bpt_src", config.bpt_source_dir))
 config.substitutions.append(("%python", config.python))
 
