@@ -88,9 +88,10 @@ void Nest::chooseLanes() {
   auto fits = [&](unsigned dim) {
     return llvm::all_of(llvm::seq<unsigned>(0, maps.size()), [&](unsigned i) { return isVectorizable(i, dim); });
   };
-  // A vector of booleans in memory is packed: scalars there.
+  // Scalars for booleans, which are packed in vectors, and for narrow integers: LLVM 22 makes a masked store of one truncated lane a
+  // store of all its bits.
   for (MemRefType type : types)
-    if (type && type.getElementType().isInteger(1))
+    if (type && type.getElementType().isInteger() && type.getElementTypeBitWidth() < 32)
       return;
   for (unsigned dim : llvm::reverse(parallel)) {
     bool inAllOuts = llvm::all_of(llvm::seq<unsigned>(op.getNumDpsInputs(), maps.size()),

@@ -23,25 +23,56 @@ Value Emitter::broadcast(Value scalar) {
 }
 Value Emitter::maskFirst(Value count) { return vector::CreateMaskOp::create(*this, vectorOf(getI1Type()), count); }
 
+/// 16-bit floats are read and written as integers: LLVM would emulate masked and selected vectors of them with library calls.
+static Value asBits(Emitter &e, Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (!type.getElementType().isBF16() && !type.getElementType().isF16())
+    return memref;
+  // The same address: memrefs of equal layout differ in the types of their elements only.
+  Type bits = MemRefType::get(type.getShape(), e.getI16Type(), type.getLayout(), type.getMemorySpace());
+  return UnrealizedConversionCastOp::create(e, bits, memref).getResult(0);
+}
+/// `value` with the bits it has as elements of `type`.
+static Value withElement(Emitter &e, Value value, Type element) {
+  if (getElementTypeOrSelf(value.getType()) == element)
+    return value;
+  if (auto vector = dyn_cast<VectorType>(value.getType()))
+    element = vector.clone(element);
+  return arith::BitcastOp::create(e, element, value);
+}
+
 Value Emitter::load(Value memref, ValueRange indices, Value mask) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  memref = asBits(*this, memref);
   VectorType stored = vectorOf(cast<MemRefType>(memref.getType()).getElementType());
-  if (!mask)
-    return expand(vector::LoadOp::create(*this, stored, memref, indices));
-  Value zero = arith::ConstantOp::create(*this, getZeroAttr(stored));
-  return expand(vector::MaskedLoadOp::create(*this, stored, memref, indices, mask, zero));
+  Value value;
+  if (mask) {
+    Value zero = arith::ConstantOp::create(*this, getZeroAttr(stored));
+    value = vector::MaskedLoadOp::create(*this, stored, memref, indices, mask, zero);
+  } else {
+    value = vector::LoadOp::create(*this, stored, memref, indices);
+  }
+  return expand(withElement(*this, value, element));
 }
 void Emitter::store(Value value, Value memref, ValueRange indices, Value mask) {
   value = round(value, cast<MemRefType>(memref.getType()).getElementType());
+  memref = asBits(*this, memref);
+  value = withElement(*this, value, cast<MemRefType>(memref.getType()).getElementType());
   if (mask)
     vector::MaskedStoreOp::create(*this, memref, indices, mask, value);
   else
     vector::StoreOp::create(*this, value, memref, indices);
 }
 Value Emitter::loadScalar(Value memref, ValueRange indices) {
-  return expand(memref::LoadOp::create(*this, memref, indices));
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  Value value = memref::LoadOp::create(*this, asBits(*this, memref), indices);
+  return expand(withElement(*this, value, element));
 }
 void Emitter::storeScalar(Value value, Value memref, ValueRange indices) {
-  memref::StoreOp::create(*this, round(value, cast<MemRefType>(memref.getType()).getElementType()), memref, indices);
+  value = round(value, cast<MemRefType>(memref.getType()).getElementType());
+  memref = asBits(*this, memref);
+  value = withElement(*this, value, cast<MemRefType>(memref.getType()).getElementType());
+  memref::StoreOp::create(*this, value, memref, indices);
 }
 
 //===--- storage types -------------------------------------------------------------------------------------------------===//
@@ -107,14 +138,24 @@ static Value roundHalf(const Bits &b, Value value, Type storage) {
   return b.to16(b.either(result, b.shr(b.both(bits, 0x80000000LL), 16)), storage);
 }
 
-/// f32 to bf16, to nearest even; NaN stays NaN (its quiet bit is set).
+/// f32 to bf16, to nearest even; NaN stays NaN (its quiet bit is set). The result is the upper half of each lane.
 static Value roundBfloat(const Bits &b, Value value, Type storage) {
   Value bits = b.cast(value, b.e.getI32Type());
   Value odd = b.both(b.shr(bits, 16), 1);
-  Value rounded = b.shr(b.add(b.add(bits, b.constant(0x7fff)), odd), 16);
-  Value quiet = b.either(b.shr(bits, 16), b.constant(0x40));
+  Value rounded = b.add(b.add(bits, b.constant(0x7fff)), odd);
+  Value quiet = b.either(bits, b.constant(0x400000));
   Value isNumber = b.below(b.both(bits, 0x7fffffff), 0x7f800001);
-  return b.to16(b.select(isNumber, rounded, quiet), storage);
+  Value result = b.select(isNumber, rounded, quiet);
+  auto vector = dyn_cast<VectorType>(b.shape);
+  if (!vector)
+    return b.to16(b.shr(result, 16), storage);
+  // Not a truncation of lanes: LLVM 22 makes a masked store of one truncated lane a store of 32 bits.
+  int64_t lanes = vector.getDimSize(0);
+  Value halves = vector::BitCastOp::create(b.e, VectorType::get(2 * lanes, b.e.getI16Type()), result);
+  SmallVector<int64_t> upper;
+  for (int64_t i = 0; i < lanes; ++i)
+    upper.push_back(2 * i + 1);
+  return b.cast(vector::ShuffleOp::create(b.e, halves, halves, upper), storage);
 }
 
 Value Emitter::expand(Value stored) {
