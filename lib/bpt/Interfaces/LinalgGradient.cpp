@@ -6,7 +6,8 @@ using namespace mlir;
 namespace bpt {
 namespace {
 
-/// Whether linalg.contract can have these maps: every loop of the out is in an input, every other loop in both.
+/// Whether linalg.contract can have these maps: every loop of the out is in an input, every other loop, of which there is one
+/// at least, in both.
 bool isContraction(AffineMap a, AffineMap b, AffineMap out) {
   if (!a.isProjectedPermutation() || !b.isProjectedPermutation() || !out.isProjectedPermutation())
     return false;
@@ -15,7 +16,7 @@ bool isContraction(AffineMap a, AffineMap b, AffineMap out) {
     if (out.isFunctionOfDim(dim) ? !inA && !inB : !inA || !inB)
       return false;
   }
-  return true;
+  return out.getNumResults() < out.getNumDims();
 }
 
 /// gradient of `target` += a * b, summed over the loops that `targetMap` does not name.
