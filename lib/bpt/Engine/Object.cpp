@@ -78,6 +78,8 @@ Expected<std::unique_ptr<llvm::Module>> Compiler::translate(ModuleOp module, llv
       continue;
     function.addFnAttr("target-cpu", (*machine)->getTargetCPU());
     function.addFnAttr("target-features", (*machine)->getTargetFeatureString());
+    // Loops stay loops: compiled programs have no C library to call memset or memcpy of.
+    function.addFnAttr("no-builtins");
     // 512-bit vectors are what the kernels are written for.
     function.addFnAttr("prefer-vector-width", "512");
     if (!function.getName().starts_with("bpt_entry_"))
