@@ -42,13 +42,13 @@ def small_attention():
 
 def target_attention():
     factors = {"dtype": DTYPES, "B": (1, 2), "S": (1, 7, 33, 127, 257), "T": (1, 7, 33, 127, 257),
-               "heads": ((1, 1), (4, 4), (4, 1), (8, 1)), "D": (16, 40, 64, 80, 96, 128, 256), **ATTENTION}
+               "heads": ((1, 1), (4, 4), (4, 1), (8, 1)), "D": (16, 40, 64, 80, 96, 128, 256), "wide": BOOLEAN, **ATTENTION}
     fits = lambda r: r["B"] * r["heads"][0] * r["S"] * r["T"] * r["D"] <= 17e6
     rows = pairwise(factors, fits, seed=1)
     for dtype in DTYPES:  # an empty batch; scores that would overflow without the maximum
         plain = {"dtype": dtype, "B": 1, "S": 33, "T": 33, "heads": (4, 1), "D": 64, "mask": "#bpt.causal", "softcap": 0.0,
                  "dropout": 0.0, "bias": "", "segments": False, "offset": None, "probabilities": False, "dlse": False,
-                 "dynamic": True}
+                 "dynamic": True, "wide": False}
         rows += [{**plain, "B": 0}, {**plain, "scale": 4.0}]
     return [{**heads(dict(row)), **({"scale": row["scale"]} if "scale" in row else {})} for row in rows]
 
@@ -71,7 +71,7 @@ def small_feed_forward():
 
 def target_feed_forward():
     factors = {"dtype": DTYPES, "rows": ((1,), (2, 7), (2, 33), (257,)), "E": (1, 7, 33, 64, 127), "F": (1, 33, 128, 257),
-               "N": (7, 33, 64), **FEED_FORWARD}
+               "N": (7, 33, 64), "wide": BOOLEAN, **FEED_FORWARD}
     return pairwise(factors, gated, seed=1)
 
 
@@ -84,7 +84,7 @@ def small_norm():
 
 def target_norm():
     return pairwise({"dtype": DTYPES, "rows": ((), (7,), (3, 33), (257,)), "E": (1, 7, 33, 64, 127, 257, 1000), "weight": BOOLEAN,
-                     "bias": BOOLEAN, "eps": (1e-6, 1e-2), "dynamic": BOOLEAN}, seed=1)
+                     "bias": BOOLEAN, "eps": (1e-6, 1e-2), "wide": BOOLEAN, "dynamic": BOOLEAN}, seed=1)
 
 
 def without_bias(rows):
@@ -125,7 +125,7 @@ def small_embedding():
 
 def target_embedding():
     return pairwise({"dtype": DTYPES, "B": (1, 2), "S": (1, 33, 257), "V": (7, 129), "E": (1, 33, 64, 127), "clamp": BOOLEAN,
-                     "dynamic": BOOLEAN}, seed=1)
+                     "wide": BOOLEAN, "dynamic": BOOLEAN}, seed=1)
 
 
 def counted(rows):
@@ -142,7 +142,7 @@ def small_cross_entropy():
 
 def target_cross_entropy():
     factors = {"dtype": DTYPES, "rows": ((1,), (2, 7), (2, 33), (257,)), "E": (1, 33, 64, 127), "V": (7, 129, 257, 1000),
-               "targets": ("some", "none", "all"), **CROSS_ENTROPY}
+               "targets": ("some", "none", "all"), "wide": BOOLEAN, **CROSS_ENTROPY}
     return counted(pairwise(factors, seed=1))
 
 
@@ -208,7 +208,7 @@ class Model:
 
 
 def models():
-    factors = {"dtype": DTYPES, "family": tuple(Model.FAMILIES), "layers": (1, 2), "context": (1, 19, 32), "dropout": (0.0, 0.1),
+    factors = {"dtype": DTYPES, "family": tuple(Model.FAMILIES), "layers": (1, 2), "context": (2, 19, 32), "dropout": (0.0, 0.1),
                "strategy": ("blockwise", "memory-efficient", "vanilla"), "block": (1, 7, 16, 64),
                "keep": ("", "input", "attention", "qkv", "all"), "outline": BOOLEAN}
     fits = lambda row: not (row["dropout"] and row["family"] == "llama") and row["context"] // row["block"] < 20

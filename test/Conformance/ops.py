@@ -17,8 +17,9 @@ def real(value):
 
 
 def gradients(g, names, wanted):
-    """Arguments that gradients are added to."""
-    return [g.argument(f"d{name}_before", value.shape, value.dtype) for name, value in zip(names, wanted)]
+    """Arguments that gradients are added to; `wide` ones are of the accumulator type, as sums over blocks are."""
+    wide = g.case.parameters.get("wide")
+    return [g.argument(f"d{name}_before", value.shape, g.accumulator if wide else value.dtype) for name, value in zip(names, wanted)]
 
 
 # Attention: B S T H G D mask scale softcap dropout bias segments offset probabilities dlse dynamic

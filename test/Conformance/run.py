@@ -137,6 +137,8 @@ class Runner:
                 self.note_error(f"reference from f64, {dtype}", naive[name], name)
                 self.note_error(f"{self.machine} from f64, {dtype}", ours[name], name)
                 limit = 2 * naive[name] + 4 * EPSILON[value.dtype] + (NOISE if naive[name] < NOISE else 0)
+                if value.dtype != dtype and case.parameters.get("wide"):
+                    limit += EPSILON[dtype]  # kernels round what goes into the products of a gradient to the storage type
                 if dtype == "f64":
                     limit = GOLDEN
                 if not naive[name] <= NAIVE[dtype]:
@@ -227,7 +229,8 @@ class Runner:
         ours = self.errors(folder, self.machine, [], formed)
         for name in naive:
             self.note_error(f"model on the {self.machine} by naive error, {dtype}", ours[name] / max(naive[name], EPSILON[dtype]), f"{model.name} {name}")
-            limit = MODEL if dtype == "f64" else 2 * naive[name] + 4 * EPSILON[dtype]
+            # One draw of many roundings stands for the naive error here, so it is taken three times, not twice.
+            limit = MODEL if dtype == "f64" else 3 * naive[name] + 4 * EPSILON[dtype]
             if not ours[name] <= limit:
                 return {model.name: f"{name} is {ours[name]:.2e} from the reference in f64, more than {limit:.2e} (the naive error is {naive[name]:.2e})"}
         return {}

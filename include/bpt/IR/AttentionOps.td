@@ -79,7 +79,7 @@ def BPT_AttentionGradOp : BPT_DestinationOp<"attention_grad"> {
     outs: dquery, dkey, dvalue, and dbias exactly when there is a bias; gradients are *added* to them.
 
     Constraints:
-    * C1: each out has the type of what it is the gradient of.
+    * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type.
     * C2: dout has the type of out; dlse, if any, that of lse.
     * C3: mask, scale, softcap, dropout and the optional operands obey the constraints of `bpt.attention`.
 

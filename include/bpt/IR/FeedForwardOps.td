@@ -65,7 +65,7 @@ def BPT_FeedForwardGradOp : BPT_DestinationOp<"feed_forward_grad"> {
     ddown_weight, ddown_bias; gradients are *added* to them, in f32 (f64 for f64) over all rows, rounded once.
 
     Constraints:
-    * C1: each out has the type of what it is the gradient of.
+    * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type.
     * C2: dout is `[.., N]`; hidden as in `bpt.feed_forward`; weights and biases as there.
 
     Made by `bpt-differentiate`; removed with `bpt.feed_forward`.

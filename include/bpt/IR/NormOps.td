@@ -42,7 +42,8 @@ def BPT_LayerNormGradOp : BPT_DestinationOp<"layer_norm_grad"> {
     (f64 for f64), in an order that depends on shapes only.
 
     Constraints:
-    * C1: each out has the type of what it is the gradient of; dout that of input.
+    * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type; dout has the
+      type of input.
     * C2: weight and bias are `[E]`, E > 0.
     * C3: eps > 0.
 
@@ -101,7 +102,8 @@ def BPT_RMSNormGradOp : BPT_DestinationOp<"rms_norm_grad"> {
     an order that depends on shapes only.
 
     Constraints:
-    * C1: each out has the type of what it is the gradient of; dout that of input.
+    * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type; dout has the
+      type of input.
     * C2: weight is `[E]`, E > 0.
     * C3: eps > 0.
 

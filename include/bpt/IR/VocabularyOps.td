@@ -34,7 +34,7 @@ def BPT_EmbeddingGradOp : BPT_DestinationOp<"embedding_grad"> {
     dtable(ids(b,s),:) += dout(b,s,:), tokens in ascending (b,s) order whatever the number of threads. outs: dtable `[V,E]`.
 
     Constraints:
-    * C1: dout is `[B,S,E]` with the element type of dtable `[V,E]`; V and E are positive.
+    * C1: dout is `[B,S,E]`, dtable `[V,E]` of its element type or the accumulator type; V and E are positive.
 
     Made by `bpt-differentiate`; removed with `bpt.embedding`.
 
@@ -97,7 +97,7 @@ def BPT_LinearCrossEntropyGradOp : BPT_DestinationOp<"linear_cross_entropy_grad"
     in f32 (f64 for f64), dweight over all rows and rounded once. dloss is 0-d. outs: dinput, dweight.
 
     Constraints:
-    * C1: each out has the type of what it is the gradient of.
+    * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type.
     * C2: dloss is 0-d of the type of the loss; the rest as in `bpt.linear_cross_entropy`.
 
     Made by `bpt-differentiate`; removed with `bpt.linear_cross_entropy`.

@@ -100,12 +100,12 @@ LogicalResult AttentionGradOp::verify() {
   if (failed(shapes.check("dout", getDout(), "BSHD")) || failed(shapes.check("dlse", getDlse(), "BHS", accumulator)))
     return failure();
   // C1
-  if (failed(shapes.check("dquery", getOuts()[0], "BSHD")) || failed(shapes.check("dkey", getOuts()[1], "BTGD")) ||
-      failed(shapes.check("dvalue", getOuts()[2], "BTGD")))
+  if (failed(shapes.checkGradient("dquery", getOuts()[0], "BSHD")) || failed(shapes.checkGradient("dkey", getOuts()[1], "BTGD")) ||
+      failed(shapes.checkGradient("dvalue", getOuts()[2], "BTGD")))
     return failure();
   if (!getBias())
     return success();
-  return verifySameShape(*this, "dbias", getOuts()[3], "bias", getBias());
+  return verifyGradient(*this, "dbias", getOuts()[3], "bias", getBias());
 }
 
 } // namespace bpt

@@ -68,7 +68,7 @@ LogicalResult FeedForwardGradOp::verify() {
   // C1
   unsigned next = 0;
   for (auto [name, operand] : operands)
-    if (operand && failed(verifySameShape(*this, ("gradient of " + name).str(), getOuts()[next++], name, operand)))
+    if (operand && failed(verifyGradient(*this, ("gradient of " + name).str(), getOuts()[next++], name, operand)))
       return failure();
   return success();
 }

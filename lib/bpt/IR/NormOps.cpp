@@ -29,9 +29,9 @@ LogicalResult LayerNormGradOp::verify() {
       failed(shapes.check("bias", getBias(), "E")))
     return failure();
   // C1
-  if (failed(shapes.check("dinput", getOuts()[0], "*E")) ||
-      (getWeight() && failed(shapes.check("dweight", getOuts()[1], "E"))) ||
-      (getBias() && failed(shapes.check("dbias", getOuts().back(), "E"))))
+  if (failed(shapes.checkGradient("dinput", getOuts()[0], "*E")) ||
+      (getWeight() && failed(shapes.checkGradient("dweight", getOuts()[1], "E"))) ||
+      (getBias() && failed(shapes.checkGradient("dbias", getOuts().back(), "E"))))
     return failure();
   // C3
   return success(succeeded(shapes.checkPositive("E")) && succeeded(verifyPositive(*this, "eps", getEps())));
@@ -56,8 +56,8 @@ LogicalResult RMSNormGradOp::verify() {
   // C1, C2
   if (failed(verifyDestination(*this, outs, outs)) || failed(shapes.check("input", getInput(), "*E")) ||
       failed(shapes.check("dout", getDout(), "*E")) || failed(shapes.check("weight", getWeight(), "E")) ||
-      failed(shapes.check("dinput", getOuts()[0], "*E")) ||
-      (getWeight() && failed(shapes.check("dweight", getOuts()[1], "E"))))
+      failed(shapes.checkGradient("dinput", getOuts()[0], "*E")) ||
+      (getWeight() && failed(shapes.checkGradient("dweight", getOuts()[1], "E"))))
     return failure();
   // C3
   return success(succeeded(shapes.checkPositive("E")) && succeeded(verifyPositive(*this, "eps", getEps())));

@@ -68,9 +68,10 @@ LogicalResult ShapeChecker::checkPositive(StringRef dims) {
   return success();
 }
 
-LogicalResult verifySameShape(Operation *op, StringRef name, Value value, StringRef likeName, Value like) {
+LogicalResult verifyGradient(Operation *op, StringRef name, Value value, StringRef likeName, Value like) {
   auto type = getShape(value), likeType = getShape(like);
-  if (type.getElementType() == likeType.getElementType() &&
+  Type element = type.getElementType(), likeElement = likeType.getElementType();
+  if ((element == likeElement || element == getAccumulatorType(likeElement)) &&
       succeeded(verifyCompatibleShape(type.getShape(), likeType.getShape())))
     return success();
   return op->emitOpError("expected ") << name << " of the type of " << likeName << ", " << likeType << ", but got "

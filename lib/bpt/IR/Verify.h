@@ -21,6 +21,11 @@ public:
   /// Fails, after emitting an error that names the operand, when `value` (absent when null) has other dims or elements.
   mlir::LogicalResult check(llvm::StringRef name, mlir::Value value, llvm::StringRef dims);
   mlir::LogicalResult check(llvm::StringRef name, mlir::Value value, llvm::StringRef dims, mlir::Type element);
+  /// The same for a gradient, whose elements may also be of the accumulator type: sums over blocks are rounded once.
+  mlir::LogicalResult checkGradient(llvm::StringRef name, mlir::Value value, llvm::StringRef dims) {
+    bool wide = getElement(value) == getAccumulatorType(element);
+    return check(name, value, dims, wide ? getElement(value) : element);
+  }
   /// Fails when a letter of `dims` stands for 0.
   mlir::LogicalResult checkPositive(llvm::StringRef dims);
   /// The size under `letter`; nothing when it is dynamic everywhere so far.
@@ -47,9 +52,10 @@ private:
 /// size in bytes overflows 63 bits.
 mlir::LogicalResult verifyDestination(mlir::DestinationStyleOpInterface op, unsigned min, unsigned max);
 
-/// `value` has the elements and the shape of `like`; dynamic dims agree with every size.
-mlir::LogicalResult verifySameShape(mlir::Operation *op, llvm::StringRef name, mlir::Value value,
-                                    llvm::StringRef likeName, mlir::Value like);
+/// `value` has the shape of `like`, where dynamic dims agree with every size, and its element type or the accumulator type
+/// that belongs to it.
+mlir::LogicalResult verifyGradient(mlir::Operation *op, llvm::StringRef name, mlir::Value value,
+                                   llvm::StringRef likeName, mlir::Value like);
 
 /// No type among `types` whose size in bytes overflows 63 bits.
 mlir::LogicalResult verifyByteSizes(mlir::Operation *op, mlir::TypeRange types);

@@ -25,7 +25,7 @@ LogicalResult EmbeddingGradOp::verify() {
   return success(succeeded(verifyDestination(*this, 1, 1)) &&
                  succeeded(shapes.check("ids", getIds(), "BS", getElement(getIds()))) &&
                  succeeded(shapes.check("dout", getDout(), "BSE")) &&
-                 succeeded(shapes.check("dtable", getOuts()[0], "VE")) && succeeded(shapes.checkPositive("VE")));
+                 succeeded(shapes.checkGradient("dtable", getOuts()[0], "VE")) && succeeded(shapes.checkPositive("VE")));
 }
 
 /// C1 and C2 (targets) of bpt.linear_cross_entropy.
@@ -62,8 +62,8 @@ LogicalResult LinearCrossEntropyGradOp::verify() {
       failed(shapes.check("dloss", getDloss(), "", accumulator)))
     return failure();
   // C1
-  return success(succeeded(shapes.check("dinput", getOuts()[0], "*E")) &&
-                 succeeded(shapes.check("dweight", getOuts()[1], getWeightsTransposed() ? "VE" : "EV")));
+  return success(succeeded(shapes.checkGradient("dinput", getOuts()[0], "*E")) &&
+                 succeeded(shapes.checkGradient("dweight", getOuts()[1], getWeightsTransposed() ? "VE" : "EV")));
 }
 
 } // namespace bpt
