@@ -33,9 +33,9 @@ static Chart::Points runningMean(const std::vector<LossPoint> &curve) {
     sums[i + 1] = sums[i] + curve[i].loss;
   Chart::Points points;
   for (size_t i = 0; i < curve.size(); ++i) {
-    size_t near = std::min({reach, i, curve.size() - 1 - i});
+    size_t begin = i - std::min(i, reach), end = std::min(curve.size(), i + reach + 1);
     points.emplace_back(static_cast<double>(curve[i].step),
-                        (sums[i + near + 1] - sums[i - near]) / static_cast<double>(2 * near + 1));
+                        (sums[end] - sums[begin]) / static_cast<double>(end - begin));
   }
   return points;
 }

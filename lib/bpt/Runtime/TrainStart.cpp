@@ -125,9 +125,13 @@ Status TrainRun::readSignature() {
   if (!parameters)
     return parameters.takeError();
   early = parameters.take();
-  if (!options.init.empty() && !resumed)
-    if (Expected<ExtraTensors> file = loadParameters(options.init, TrainState::place(early, nullptr).model, true); !file)
+  if (!options.init.empty() && !resumed) {
+    std::vector<NamedTensor> model; // without data: only names, types and shapes are compared
+    for (const TrainedParameter &parameter : early)
+      model.push_back({parameter.name, Tensor::view(parameter.type, parameter.shape, nullptr)});
+    if (Expected<ExtraTensors> file = loadParameters(options.init, model, true); !file)
       return file.takeError();
+  }
   DataArguments known = findDataArguments(*arguments);
   if (!known.tokens || !known.targets)
     return badInput("expected a loss graph with two i32 arguments BxT, tokens and targets, but there are none");
@@ -226,11 +230,14 @@ Status TrainRun::initialize(const TrainState &state, const std::vector<TrainedPa
   Expected<ExtraTensors> extra = loadParameters(options.init, state.model);
   if (!extra)
     return extra.takeError();
-  if (!extra->names.empty())
-    report.note(fmt::format(
-        "{}: {} tensors are no parameters of this model and were left out: {}{}", options.init, extra->names.size(),
-        fmt::join(extra->names.begin(), extra->names.begin() + std::min<size_t>(4, extra->names.size()), ", "),
-        extra->names.size() > 4 ? ", .." : ""));
+  if (!extra->names.empty()) {
+    size_t shown = std::min<size_t>(4, extra->names.size());
+    std::string names = fmt::format(
+        "{}", fmt::join(extra->names.begin(), extra->names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+    if (shown < extra->names.size())
+      names += fmt::format(" and {} more", extra->names.size() - shown);
+    report.note(fmt::format("{}: left out what is no parameter of this model: {}", options.init, names));
+  }
   return {};
 }
 
