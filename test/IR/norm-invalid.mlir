@@ -199,3 +199,13 @@ func.func @dropout_c2(%x: tensor<2x8xf32>, %seed: tensor<i64>) {
     outs(%x : tensor<2x8xf32>) -> tensor<2x8xf32>
   return
 }
+
+// -----
+
+// Neither the type of the weight nor the accumulator type.
+func.func @rms_norm_grad_c1_element(%x: tensor<6x4xbf16>, %w: tensor<4xbf16>, %z: tensor<4xf64>) {
+  // expected-error@+1 {{expected dweight of }}
+  %r:2 = bpt.rms_norm_grad {eps = 1.0e-5 : f64} cotangent(%x : tensor<6x4xbf16>) ins(%x : tensor<6x4xbf16>)
+    weight(%w : tensor<4xbf16>) outs(%x, %z : tensor<6x4xbf16>, tensor<4xf64>) -> tensor<6x4xbf16>, tensor<4xf64>
+  return
+}

@@ -61,3 +61,12 @@ func.func @dropout(%x: tensor<2x128x64xf32>, %seed: tensor<i64>, %i: index) -> t
     offset(%i) outs(%x : tensor<2x128x64xf32>) -> tensor<2x128x64xf32>
   return %y : tensor<2x128x64xf32>
 }
+
+// A gradient may be summed in the accumulator type: here that of the weight, not that of the input.
+// CHECK-LABEL: func @rms_norm_grad_accumulator
+func.func @rms_norm_grad_accumulator(%x: tensor<6x4xbf16>, %w: tensor<4xbf16>, %z: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK: -> tensor<6x4xbf16>, tensor<4xf32>
+  %dx, %dw = bpt.rms_norm_grad {eps = 1.0e-5 : f64} cotangent(%x : tensor<6x4xbf16>) ins(%x : tensor<6x4xbf16>)
+    weight(%w : tensor<4xbf16>) outs(%x, %z : tensor<6x4xbf16>, tensor<4xf32>) -> tensor<6x4xbf16>, tensor<4xf32>
+  return %dw : tensor<4xf32>
+}
