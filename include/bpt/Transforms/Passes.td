@@ -3,68 +3,8 @@
 #define BPT_TRANSFORMS_PASSES_TD
 
 include "mlir/Pass/PassBase.td"
+include "bpt/Transforms/StructurePasses.td"
 
-def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
-  let summary = "forms checkpoints and blockwise maps from a loss graph";
-  let options = [
-    Option<"strategy", "strategy", "std::string", "\"blockwise\"", "vanilla | memory-efficient | blockwise">,
-    Option<"block", "block", "int64_t", "512", "rows of a block">,
-    Option<"keep", "keep", "std::string", "\"\"", "input | attention | qkv | all; default: input for blockwise, else all">,
-    Option<"function", "function", "std::string", "\"loss\"", "the function to work on">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
-}
-def OutlineLayersPass : Pass<"bpt-outline-layers", "::mlir::ModuleOp"> {
-  let summary = "equal checkpoints become one private function";
-  let description = [{
-    Two or more `bpt.checkpoint` whose bodies are equal (ops, attributes, types, and which value each operand is; operands of the
-    checkpoint itself are free) become `bpt.checkpoint @layer(..)` on one private function, so that its gradient, tiles, buffers
-    and code are made once. Names are `layer`, `layer_1`, .. in order of first use; names that exist are skipped.
-
-    Layers with dropout differ in the `stream` of their ops. When all streams of one layer are ahead of another's by one number n,
-    the layers count as equal, and the later one passes the seed `seed + n * 0x9E3779B97F4A7C15` (wrapping) instead of `seed`:
-    masks stay independent of each other and the same in forward and backward, but are other ones than without this pass.
-    A comparison of two programs with dropout has to outline both or none.
-
-    Preconditions:
-    * stage blocks, before `bpt-differentiate`.
-
-    ```mlir
-    func.func @before(%x: tensor<2x8x4xf32>, %w0: tensor<4xf32>, %w1: tensor<4xf32>) -> tensor<2x8x4xf32> {
-      %a = bpt.checkpoint keep(input) inputs(%x, %w0 : tensor<2x8x4xf32>, tensor<4xf32>) {
-      ^bb0(%xb: tensor<2x8x4xf32>, %w: tensor<4xf32>):
-        %o = tensor.empty() : tensor<2x8x4xf32>
-        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x8x4xf32>) weight(%w : tensor<4xf32>)
-          outs(%o : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
-        bpt.yield %r : tensor<2x8x4xf32>
-      } -> tensor<2x8x4xf32>
-      %b = bpt.checkpoint keep(input) inputs(%a, %w1 : tensor<2x8x4xf32>, tensor<4xf32>) {
-      ^bb0(%xb: tensor<2x8x4xf32>, %w: tensor<4xf32>):
-        %o = tensor.empty() : tensor<2x8x4xf32>
-        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x8x4xf32>) weight(%w : tensor<4xf32>)
-          outs(%o : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
-        bpt.yield %r : tensor<2x8x4xf32>
-      } -> tensor<2x8x4xf32>
-      return %b : tensor<2x8x4xf32>
-    }
-    ```
-    becomes
-    ```mlir
-    func.func @after(%x: tensor<2x8x4xf32>, %w0: tensor<4xf32>, %w1: tensor<4xf32>) -> tensor<2x8x4xf32> {
-      %a = bpt.checkpoint @layer keep(input) inputs(%x, %w0 : tensor<2x8x4xf32>, tensor<4xf32>) -> tensor<2x8x4xf32>
-      %b = bpt.checkpoint @layer keep(input) inputs(%a, %w1 : tensor<2x8x4xf32>, tensor<4xf32>) -> tensor<2x8x4xf32>
-      return %b : tensor<2x8x4xf32>
-    }
-    func.func private @layer(%xb: tensor<2x8x4xf32>, %w: tensor<4xf32>) -> tensor<2x8x4xf32> {
-      %o = tensor.empty() : tensor<2x8x4xf32>
-      %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x8x4xf32>) weight(%w : tensor<4xf32>)
-        outs(%o : tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
-      return %r : tensor<2x8x4xf32>
-    }
-    ```
-  }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
-                           "::mlir::tensor::TensorDialect"];
-}
 def DifferentiatePass : Pass<"bpt-differentiate", "::mlir::ModuleOp"> {
   let summary = "adds the gradient function @f.grad";
   let description = [{
@@ -166,66 +106,6 @@ def BuildSamplerPass : Pass<"bpt-build-sampler", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"function", "function", "std::string", "\"loss\"", "the loss function">];
 }
-def LowerStructurePass : Pass<"bpt-lower-structure", "::mlir::ModuleOp"> {
-  let summary = "inlines checkpoints, turns blockwise maps into loops with a peeled tail";
-  let description = [{
-    A `bpt.checkpoint` with a body is inlined, one with a callee becomes a `func.call`. A `bpt.blockwise` becomes an `scf.for` over
-    its whole blocks, followed by the body once more for the rows that are left (nothing where the block divides the length; no
-    loop where one block is all there is). With a static length both have static shapes, whatever `?` the body had. With a
-    dynamic one the main loop's blocks are static and the tail is a loop of none or one iteration.
-
-    A sliced result is put together in place: in the buffer of a sliced operand of its type that nothing reads afterwards (an
-    argument of a private function counts when it is dead at every call), else in a fresh `tensor.empty`. Accumulated values are
-    carried by the loop. `bpt.barrier` stays until *buffers*.
-
-    Preconditions:
-    * stage graph, blocks or step;
-    * sizes of sliced results other than the sequence are static, or those of an operand.
-
-    Why a tail and not a minimum in the loop: kernels get constant sizes, and the plan gets sizes that are formulas of the
-    arguments' dims.
-
-    ```mlir
-    func.func @before(%x: tensor<2x40x8xf32>, %w: tensor<8xf32>) -> tensor<2x40x8xf32> {
-      %y = bpt.blockwise sliced(%x : tensor<2x40x8xf32>) shared(%w : tensor<8xf32>) dims = [1, 1] block = 16 {
-      ^bb0(%offset: index, %xb: tensor<2x?x8xf32>, %wb: tensor<8xf32>):
-        %c1 = arith.constant 1 : index
-        %n = tensor.dim %xb, %c1 : tensor<2x?x8xf32>
-        %o = tensor.empty(%n) : tensor<2x?x8xf32>
-        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x?x8xf32>) weight(%wb : tensor<8xf32>)
-          outs(%o : tensor<2x?x8xf32>) -> tensor<2x?x8xf32>
-        bpt.yield %r : tensor<2x?x8xf32>
-      } -> tensor<2x40x8xf32>
-      return %y : tensor<2x40x8xf32>
-    }
-    ```
-    becomes
-    ```mlir
-    func.func @after(%x: tensor<2x40x8xf32>, %w: tensor<8xf32>) -> tensor<2x40x8xf32> {
-      %c0 = arith.constant 0 : index
-      %c16 = arith.constant 16 : index
-      %c32 = arith.constant 32 : index
-      %d = tensor.empty() : tensor<2x40x8xf32>
-      %whole = scf.for %i = %c0 to %c32 step %c16 iter_args(%a = %d) -> (tensor<2x40x8xf32>) {
-        %xb = tensor.extract_slice %x[0, %i, 0] [2, 16, 8] [1, 1, 1] : tensor<2x40x8xf32> to tensor<2x16x8xf32>
-        %o = tensor.empty() : tensor<2x16x8xf32>
-        %r = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xb : tensor<2x16x8xf32>) weight(%w : tensor<8xf32>)
-          outs(%o : tensor<2x16x8xf32>) -> tensor<2x16x8xf32>
-        %b = tensor.insert_slice %r into %a[0, %i, 0] [2, 16, 8] [1, 1, 1] : tensor<2x16x8xf32> into tensor<2x40x8xf32>
-        scf.yield %b : tensor<2x40x8xf32>
-      }
-      %xt = tensor.extract_slice %x[0, 32, 0] [2, 8, 8] [1, 1, 1] : tensor<2x40x8xf32> to tensor<2x8x8xf32>
-      %ot = tensor.empty() : tensor<2x8x8xf32>
-      %rt = bpt.rms_norm {eps = 1.0e-6 : f64} ins(%xt : tensor<2x8x8xf32>) weight(%w : tensor<8xf32>)
-        outs(%ot : tensor<2x8x8xf32>) -> tensor<2x8x8xf32>
-      %y = tensor.insert_slice %rt into %whole[0, 32, 0] [2, 8, 8] [1, 1, 1] : tensor<2x8x8xf32> into tensor<2x40x8xf32>
-      return %y : tensor<2x40x8xf32>
-    }
-    ```
-  }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::tensor::TensorDialect"];
-}
 def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   let summary = "chooses tile sizes and creates the workspaces of every op";
   let description = [{
@@ -251,39 +131,6 @@ def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
-}
-def OwnDestinationsPass : Pass<"bpt-own-destinations", "::mlir::ModuleOp"> {
-  let summary = "gives every op that writes an empty or filled tensor of its own";
-  let description = [{
-    Common subexpression elimination makes one `tensor.empty`, or one zero-filled tensor, the destination of many ops. Bufferization
-    then has to copy it for all but the last, and cannot write the last op of a block into the place the block is for. This pass
-    puts a copy of the empty or filled tensor right before each op that writes it; ops that only read one go on sharing it. It
-    runs right before bufferization; no elimination may run in between.
-
-    ```mlir
-    func.func @before(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>, %u: tensor<8x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
-      %zero = arith.constant 0.0 : f32
-      %empty = tensor.empty() : tensor<4x8xf32>
-      %fill = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x8xf32>) -> tensor<4x8xf32>
-      %a = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x8xf32>) outs(%fill : tensor<4x8xf32>) -> tensor<4x8xf32>
-      %b = linalg.matmul ins(%x, %u : tensor<4x8xf32>, tensor<8x8xf32>) outs(%fill : tensor<4x8xf32>) -> tensor<4x8xf32>
-      return %a, %b : tensor<4x8xf32>, tensor<4x8xf32>
-    }
-    ```
-    becomes
-    ```mlir
-    func.func @after(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>, %u: tensor<8x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
-      %zero = arith.constant 0.0 : f32
-      %e0 = tensor.empty() : tensor<4x8xf32>
-      %f0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<4x8xf32>) -> tensor<4x8xf32>
-      %a = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x8xf32>) outs(%f0 : tensor<4x8xf32>) -> tensor<4x8xf32>
-      %e1 = tensor.empty() : tensor<4x8xf32>
-      %f1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<4x8xf32>) -> tensor<4x8xf32>
-      %b = linalg.matmul ins(%x, %u : tensor<4x8xf32>, tensor<8x8xf32>) outs(%f1 : tensor<4x8xf32>) -> tensor<4x8xf32>
-      return %a, %b : tensor<4x8xf32>, tensor<4x8xf32>
-    }
-    ```
-  }];
 }
 def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {
   let summary = "says which arguments an entry may write";
@@ -322,33 +169,4 @@ def LowerCopiesPass : Pass<"bpt-lower-copies", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
-def VerifyStagePass : Pass<"bpt-verify-stage", "::mlir::ModuleOp"> {
-  let summary = "names every op that may not be there any more at a stage";
-  let description = [{
-    The contract of each stage, executable: an error at every op that does not belong to `stage`, with the stages it belongs to
-    and the pass that removes it. Changes nothing.
-
-    | stage | may be there |
-    |---|---|
-    | graph | bpt compute ops, linalg, tensor, arith, math, func; no memrefs |
-    | blocks | the same and `bpt.checkpoint`, `bpt.blockwise` |
-    | step | the same and `bpt.barrier`, scf (micro-steps) |
-    | tiles | no checkpoint or blockwise any more; affine |
-    | buffers | no tensors, no `bpt.barrier`, no `memref.alloc`, no large `memref.alloca`, no copy of a whole buffer |
-    | kernels | func, scf, arith, math, memref, vector, llvm, `bpt.thread_scratch`; no other bpt op, no linalg |
-    | llvm | llvm (gpu and nvvm for a GPU) |
-
-    Dialects of others may stay until *tiles*.
-
-    ```mlir
-    // bpt-verify-stage{stage=tiles}: 'bpt.barrier' may be there, a 'bpt.checkpoint' would be an error.
-    func.func @good(%x: tensor<2x8x4xf32>) -> tensor<2x8x4xf32> {
-      %y = bpt.barrier %x : tensor<2x8x4xf32>
-      return %y : tensor<2x8x4xf32>
-    }
-    ```
-  }];
-  let options = [Option<"stage", "stage", "std::string", "\"\"", "graph | blocks | step | tiles | buffers | kernels | llvm">];
-}
-
 #endif

@@ -1,8 +1,8 @@
 // Recognition of transformer layers by data flow.
 //
 // An activation depends on the data (tokens), not on parameters alone. A cut is an activation of the residual stream's type at
-// whose definition no other activation of that type is alive; cuts divide the function into segments. A layer is the segment of
-// an attention and the row-wise segments up to the next attention.
+// whose definition nothing else of the stream is alive; cuts divide the function into segments. A layer is the segment of an
+// attention and the row-wise segments up to the next attention.
 #include "FormBlocks.h"
 #include "bpt/Interfaces/Interfaces.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -69,7 +69,7 @@ public:
     }
     assignSegments();
     SmallVector<FoundLayer> layers = groupSegments();
-    assignParameterOps();
+    assignSideOps();
     for (auto [index, layer] : llvm::enumerate(layers))
       collect(layer, index);
     return layers;
@@ -121,52 +121,97 @@ private:
     return last;
   }
 
+  /// How cuts are looked for. An input may be alive in many layers (the memory of an encoder), and so may keys and values that
+  /// later layers use again.
+  struct Rule {
+    bool ignoresKeys, ignoresInputs;
+  };
   struct Cuts {
     SmallVector<Value> values;
-    int64_t separated = 0; ///< attentions with no other between the same two cuts
-    int64_t aside = 0;     ///< activations of other types alive at the cuts
+    int64_t separated = 0; ///< segments with an attention
+    int64_t aside = 0;     ///< other activations alive at the cuts
   };
 
-  Cuts findCuts(Type type, ArrayRef<int64_t> alive) const {
-    Cuts result;
-    int64_t last = -1, sinceCut = 0;
-    for (auto [position, op] : llvm::enumerate(path)) {
-      sinceCut += isa<AttentionOp>(op);
-      int64_t here = -1, before = last;
-      Value only;
-      unsigned count = 0;
+  /// Whether `value` is used as the keys or values of attention and for nothing else.
+  static bool isKey(Value value) {
+    return llvm::all_of(value.getUses(), [](OpOperand &use) {
+      if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(use.getOwner()))
+        return isKey(use.getOwner()->getResult(0));
+      auto attention = dyn_cast<AttentionOp>(use.getOwner());
+      return attention && (&use == &attention.getKeyMutable() || &use == &attention.getValueMutable());
+    });
+  }
+
+  static bool isFloatTensor(Value value) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    return type && isa<FloatType>(type.getElementType());
+  }
+
+  /// Per position of the path, how many of the values that `counts` accepts are alive behind it.
+  SmallVector<int64_t> countAlive(function_ref<bool(Value)> counts) const {
+    SmallVector<int64_t> change(path.size() + 1), alive(path.size());
+    auto add = [&](Value value, int64_t start) {
+      int64_t last = getLastUse(value);
+      if (last > start && isFloatTensor(value) && counts(value))
+        ++change[start], --change[last];
+    };
+    for (Value argument : data)
+      add(argument, 0);
+    for (auto [position, op] : llvm::enumerate(path))
       for (Value value : op->getResults())
-        if (int64_t use = value.getType() == type ? getLastUse(value) : -1; use >= 0)
-          here = std::max(here, use), only = value, ++count;
-      last = std::max(last, here);
-      if (count != 1 || before > static_cast<int64_t>(position))
+        add(value, position);
+    for (int64_t i = 0, now = 0; i < static_cast<int64_t>(path.size()); ++i)
+      alive[i] = now += change[i];
+    return alive;
+  }
+
+  bool isLongLivedInput(Value value) const {
+    return isa<BlockArgument>(value) && attentions.size() > 1 && getLastUse(value) > index.lookup(attentions[1]);
+  }
+
+  Cuts findCuts(Type type, Rule rule) const {
+    // What is computed from the stream.
+    DenseSet<Value> stream;
+    for (Operation *op : path) {
+      bool depends = false;
+      forEachUsedValue(op, [&](Value value) {
+        depends |= stream.contains(value) || (value.getType() == type && isActivation(value));
+      });
+      if (depends)
+        stream.insert(op->result_begin(), op->result_end());
+    }
+    auto countsOwn = [&](Value value) {
+      return value.getType() == type && !(rule.ignoresInputs && isLongLivedInput(value));
+    };
+    SmallVector<int64_t> own = countAlive(countsOwn);
+    SmallVector<int64_t> others = countAlive([&](Value value) {
+      return value.getType() != type && stream.contains(value) && !(rule.ignoresKeys && isKey(value));
+    });
+    SmallVector<int64_t> all = countAlive([](Value) { return true; });
+    Cuts result;
+    int64_t sinceCut = 0;
+    for (int64_t position = 0; position < static_cast<int64_t>(path.size()); ++position) {
+      sinceCut += isa<AttentionOp>(path[position]);
+      auto isAlive = [&](Value value) { return value.getType() == type && getLastUse(value) > position; };
+      auto found = llvm::find_if(path[position]->getResults(), isAlive);
+      if (found == path[position]->result_end() || own[position] != 1 || others[position] != 0)
         continue;
-      result.values.push_back(only);
-      result.aside += alive[position] - 1;
-      result.separated += sinceCut == 1;
+      result.values.push_back(*found);
+      result.aside += all[position] - 1;
+      result.separated += sinceCut > 0;
       sinceCut = 0;
     }
     return result;
   }
 
-  /// The residual stream's type: the one whose cuts separate most attentions, with least alive besides.
+  /// The residual stream's type: the one whose cuts give most segments with attention, with least alive besides.
   void chooseCuts() {
     llvm::SetVector<Type> types;
-    SmallVector<int64_t> starts(path.size() + 2), alive(path.size() + 1);
-    for (auto [position, op] : llvm::enumerate(path))
-      for (Value value : op->getResults()) {
-        auto type = dyn_cast<RankedTensorType>(value.getType());
-        int64_t last = getLastUse(value);
-        if (!type || !isa<FloatType>(type.getElementType()) || last < 0)
-          continue;
-        ++starts[position], --starts[last];
-        if (type.getRank() >= 2)
-          types.insert(type);
-      }
-    int64_t now = 0;
-    for (unsigned i = 0; i < path.size(); ++i)
-      alive[i] = now += starts[i];
-    std::optional<Cuts> best;
+    for (Operation *op : path)
+      for (Value value : op->getResults())
+        if (isFloatTensor(value) && cast<RankedTensorType>(value.getType()).getRank() >= 2 && getLastUse(value) >= 0)
+          types.insert(value.getType());
+    Cuts best;
     auto isBetter = [](const Cuts &a, const Cuts &b) {
       if (a.separated != b.separated)
         return a.separated > b.separated;
@@ -174,11 +219,16 @@ private:
       int64_t x = a.aside * static_cast<int64_t>(b.values.size()), y = b.aside * static_cast<int64_t>(a.values.size());
       return x != y ? x < y : a.values.size() > b.values.size();
     };
-    for (Type type : types)
-      if (Cuts found = findCuts(type, alive); found.separated > 0 && (!best || isBetter(found, *best)))
-        best = std::move(found);
-    if (best)
-      cuts = std::move(best->values);
+    for (Rule rule : {Rule{false, false}, Rule{false, true}, Rule{true, false}, Rule{true, true}}) {
+      Cuts bestOfRule;
+      for (Type type : types)
+        if (Cuts found = findCuts(type, rule); found.separated > 0 && isBetter(found, bestOfRule))
+          bestOfRule = std::move(found);
+      // A later rule has to separate more to be preferred.
+      if (bestOfRule.separated > best.separated)
+        best = std::move(bestOfRule);
+    }
+    cuts = std::move(best.values);
   }
 
   /// The segment of an op: one more than the last cut it depends on. A cut is in the segment it ends.
@@ -269,10 +319,12 @@ private:
     }
   }
 
-  /// What depends on parameters alone and is used by one layer only (slices, reshapes) moves into that layer.
-  void assignParameterOps() {
+  /// What is not of the stream and is used by one layer only (slices of parameters, keys of an encoder's memory) moves into that
+  /// layer.
+  void assignSideOps() {
     for (Operation &op : llvm::reverse(block.without_terminator())) {
-      if (active.contains(&op) || op.use_empty() || !isMemoryEffectFree(&op))
+      bool isCut = llvm::any_of(op.getResults(), [&](Value result) { return llvm::is_contained(cuts, result); });
+      if (layerOf.contains(&op) || isCut || op.use_empty() || !isMemoryEffectFree(&op))
         continue;
       std::optional<unsigned> only;
       bool one = llvm::all_of(op.getUsers(), [&](Operation *user) {

@@ -37,10 +37,26 @@ void giveToWriter(OpOperand &use, Operation *op) {
   use.set(own->getResult(0));
 }
 
+/// An op that overwrites an operand it has just read, only to be copied into a slice, writes a fresh tensor instead: that one can
+/// be the slice itself.
+void freeInsertedInit(tensor::InsertSliceOp insert) {
+  auto structured = insert.getSource().getDefiningOp<linalg::LinalgOp>();
+  if (!structured || !structured->hasOneUse())
+    return;
+  OpOperand *init = structured.getDpsInitOperand(cast<OpResult>(insert.getSource()).getResultNumber());
+  if (structured.payloadUsesValueFromOperand(init) || (init->get().getDefiningOp() && isDestination(init->get().getDefiningOp())))
+    return;
+  OpBuilder builder(structured);
+  init->set(tensor::EmptyOp::create(builder, structured.getLoc(),
+                                    tensor::getMixedSizes(builder, structured.getLoc(), init->get()),
+                                    getElementTypeOrSelf(init->get().getType())));
+}
+
 class OwnDestinations : public bpt::impl::OwnDestinationsPassBase<OwnDestinations> {
   using Base::Base;
 
   void runOnOperation() override {
+    getOperation().walk([](tensor::InsertSliceOp insert) { freeInsertedInit(insert); });
     // Fills first: each copy of one is a new writer of its empty tensor.
     for (bool fills : {true, false}) {
       SmallVector<Operation *> shared;
