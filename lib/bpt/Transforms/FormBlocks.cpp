@@ -121,7 +121,7 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
       return getOperation().emitError("expected strategy vanilla, memory-efficient or blockwise, but got '") << strategy << "'";
     options.strategy = *read;
     if (block <= 0)
-      return getOperation().emitError("expected block > 0, but got ") << block;
+      return getOperation().emitError("expected block > 0, but got ") << block.getValue();
     options.block = block;
     if (keep.empty())
       return success();
