@@ -132,14 +132,17 @@ private:
     int64_t aside = 0;     ///< other activations alive at the cuts
   };
 
-  /// Whether `value` is used as the keys or values of attention and for nothing else.
-  static bool isKey(Value value) {
-    return llvm::all_of(value.getUses(), [](OpOperand &use) {
-      if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(use.getOwner()))
-        return isKey(use.getOwner()->getResult(0));
-      auto attention = dyn_cast<AttentionOp>(use.getOwner());
-      return attention && (&use == &attention.getKeyMutable() || &use == &attention.getValueMutable());
+  /// Whether keys and values of attention are all that `value` is used for, and what is computed from it.
+  bool isKey(Value value) {
+    if (auto known = keys.find(value); known != keys.end())
+      return known->second;
+    bool result = llvm::all_of(value.getUses(), [&](OpOperand &use) {
+      if (auto attention = dyn_cast<AttentionOp>(use.getOwner()))
+        return &use == &attention.getKeyMutable() || &use == &attention.getValueMutable();
+      return use.getOwner()->getBlock() == &block && use.getOwner()->getNumResults() > 0 &&
+             llvm::all_of(use.getOwner()->getResults(), [&](Value inner) { return isKey(inner); });
     });
+    return keys[value] = result;
   }
 
   static bool isFloatTensor(Value value) {
@@ -165,11 +168,7 @@ private:
     return alive;
   }
 
-  bool isLongLivedInput(Value value) const {
-    return isa<BlockArgument>(value) && attentions.size() > 1 && getLastUse(value) > index.lookup(attentions[1]);
-  }
-
-  Cuts findCuts(Type type, Rule rule) const {
+  Cuts findCuts(Type type, Rule rule) {
     // What is computed from the stream.
     DenseSet<Value> stream;
     for (Operation *op : path) {
@@ -181,7 +180,7 @@ private:
         stream.insert(op->result_begin(), op->result_end());
     }
     auto countsOwn = [&](Value value) {
-      return value.getType() == type && !(rule.ignoresInputs && isLongLivedInput(value));
+      return value.getType() == type && !(rule.ignoresInputs && isa<BlockArgument>(value) && isKey(value));
     };
     SmallVector<int64_t> own = countAlive(countsOwn);
     SmallVector<int64_t> others = countAlive([&](Value value) {
@@ -380,6 +379,7 @@ private:
   SmallVector<Operation *> path, attentions;
   DenseMap<Operation *, unsigned> index, segment, layerOf;
   SmallVector<Value> cuts;
+  DenseMap<Value, bool> keys;
   SmallVector<std::pair<unsigned, unsigned>> ranges; ///< segments of each layer
 };
 
