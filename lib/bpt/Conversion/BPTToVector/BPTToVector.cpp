@@ -40,6 +40,19 @@ static LogicalResult lower(Operation *op, KernelCache &kernels) {
       .Default([](Operation *) { return success(); });
 }
 
+/// Kernels appear while ops are lowered: what is to be lowered is collected first.
+static LogicalResult lowerAll(ModuleOp module, KernelCache &kernels, function_ref<bool(Operation *)> filter) {
+  SmallVector<Operation *> ops;
+  module.walk([&](Operation *op) {
+    if (filter(op))
+      ops.push_back(op);
+  });
+  for (Operation *op : ops)
+    if (failed(lower(op, kernels)))
+      return failure();
+  return success();
+}
+
 namespace {
 struct ConvertBPTToVectorPass : impl::ConvertBPTToVectorPassBase<ConvertBPTToVectorPass> {
   using ConvertBPTToVectorPassBase::ConvertBPTToVectorPassBase;
@@ -51,16 +64,17 @@ struct ConvertBPTToVectorPass : impl::ConvertBPTToVectorPassBase<ConvertBPTToVec
       module.emitError("expected cpu to be one of ") << TargetInfo::getKnownNames() << ", but got '" << cpu << "'";
       return signalPassFailure();
     }
-    // Kernels appear while the walk goes on: what is to be lowered is collected first.
-    SmallVector<Operation *> ops;
-    module.walk([&](Operation *op) {
-      if (isa<BPTDialect>(op->getDialect()) || isa<linalg::LinalgOp, memref::CopyOp>(op))
-        ops.push_back(op);
-    });
+    // Contractions first: they take the fills before them along.
     KernelCache kernels(module, *target);
-    for (Operation *op : ops)
-      if (failed(lower(op, kernels)))
-        return signalPassFailure();
+    auto isOurs = [](Operation *op) {
+      return !isa<ThreadScratchOp>(op) && (isa<BPTDialect>(op->getDialect()) || isa<linalg::LinalgOp, memref::CopyOp>(op));
+    };
+    auto isProduct = [](Operation *op) {
+      auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+      return linalgOp && isContraction(linalgOp);
+    };
+    if (failed(lowerAll(module, kernels, isProduct)) || failed(lowerAll(module, kernels, isOurs)))
+      return signalPassFailure();
     module->setAttr("bpt.thread_scratch", Builder(module).getI64IntegerAttr(kernels.getScratchBytes()));
   }
 };

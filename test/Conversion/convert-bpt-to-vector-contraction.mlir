@@ -1,0 +1,97 @@
+// RUN: bpt-opt %s --convert-bpt-to-vector=cpu=x86-64-v4 --canonicalize --split-input-file | FileCheck %s --implicit-check-not=memref.alloc --implicit-check-not=linalg.
+// RUN: bpt-opt %s --convert-bpt-to-vector=cpu=x86-64-v3 --canonicalize --split-input-file | FileCheck %s --check-prefix=AVX2 --implicit-check-not=memref.alloc "--implicit-check-not=vector<16xf32>"
+
+// Blocks of C in the scratch of a thread; the register tile carries 24 accumulators of 16 lanes, zero at the start of a depth
+// block and added to C at its end. Columns beyond the last whole vector are masked.
+// CHECK: module attributes {bpt.thread_scratch = 655360 : i64}
+// CHECK-LABEL: func.func @rows(
+// CHECK: call @[[KERNEL:bpt_contraction_.*]](
+// CHECK: func.func private @[[KERNEL]](
+// CHECK: scf.forall
+// CHECK: %[[SCRATCH:.*]] = bpt.thread_scratch
+// CHECK: memref.view %[[SCRATCH]]
+// CHECK: call @bpt_clear_0
+// CHECK: call @bpt_pack_rows_0
+// CHECK: call @bpt_pack_panel_0
+// CHECK: call @bpt_tiles_by_row_0
+// CHECK: vector.load %arg2
+// CHECK: vector.store %{{.*}}, %arg2
+// CHECK: vector.create_mask
+// CHECK: vector.maskedload %arg2
+// CHECK: vector.maskedstore %arg2
+// CHECK: mapping = [#bpt.workers]
+// CHECK: func.func private @bpt_tiles_by_row_0(
+// CHECK: scf.for
+// CHECK: %[[SUMS:.*]]:24 = scf.for {{.*}} iter_args(
+// CHECK-COUNT-96: vector.fma
+// CHECK: scf.yield
+// CHECK: scf.index_switch
+// AVX2: func.func private @bpt_tiles_by_row_0(
+// AVX2: :12 = scf.for {{.*}} iter_args(
+// AVX2-COUNT-48: vector.fma {{.*}} : vector<8xf32>
+// AVX2: scf.yield
+func.func @rows(%a: memref<?x64xf32>, %b: memref<64x40xf32>, %c: memref<?x40xf32>) {
+  linalg.matmul ins(%a, %b : memref<?x64xf32>, memref<64x40xf32>) outs(%c : memref<?x40xf32>)
+  return
+}
+
+// -----
+
+// A fill of zeros just before is part of the product: C is not read.
+// CHECK-LABEL: func.func @after_fill(
+// CHECK-NOT: elementwise
+// CHECK: call @bpt_contraction_0
+// CHECK: func.func private @bpt_contraction_0(
+// CHECK-NOT: vector.load %arg2
+// CHECK: vector.store %{{.*}}, %arg2
+// CHECK: mapping
+func.func @after_fill(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x64xf32>) {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%c : memref<?x64xf32>)
+  linalg.matmul ins(%a, %b : memref<?x64xf32>, memref<64x64xf32>) outs(%c : memref<?x64xf32>)
+  return
+}
+
+// -----
+
+// Gradient of a weight: batch and sequence, contiguous or not, are one depth. Both operands stay as they are stored: by depth.
+// CHECK-LABEL: func.func @weight_gradient(
+// CHECK: func.func private @bpt_contraction_0(%[[X:.*]]: memref<?x?x48xbf16, strided<[?, ?, 1], offset: ?>>,
+// CHECK: func.func private @bpt_pack_rows_0(
+// CHECK: arith.remui
+// CHECK: func.func private @bpt_tiles_by_depth_0(
+func.func @weight_gradient(%x: memref<2x32x48xbf16, strided<[6144, 48, 1], offset: ?>>, %dy: memref<2x32x80xbf16>,
+                           %dw: memref<48x80xf32>) {
+  linalg.contract indexing_maps = [affine_map<(e, f, b, s) -> (b, s, e)>, affine_map<(e, f, b, s) -> (b, s, f)>,
+                                   affine_map<(e, f, b, s) -> (e, f)>]
+    ins(%x, %dy : memref<2x32x48xbf16, strided<[6144, 48, 1], offset: ?>>, memref<2x32x80xbf16>)
+    outs(%dw : memref<48x80xf32>)
+  return
+}
+
+// -----
+
+// A right operand stored by columns is transposed in registers while its panel is packed.
+// CHECK-LABEL: func.func @transposed_weight(
+// CHECK: func.func private @bpt_pack_panel_transposed_0(
+// CHECK: vector.shuffle {{.*}} : vector<16xf32>, vector<16xf32>
+func.func @transposed_weight(%x: memref<?x64xf32>, %w: memref<80x64xf32>, %y: memref<?x80xf32>) {
+  linalg.contract indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                                   affine_map<(m, n, k) -> (m, n)>]
+    ins(%x, %w : memref<?x64xf32>, memref<80x64xf32>) outs(%y : memref<?x80xf32>)
+  return
+}
+
+// -----
+
+// One kernel serves every length; another layout is another kernel.
+// CHECK-LABEL: func.func @lengths(
+// CHECK-COUNT-2: call @bpt_contraction_0
+// CHECK: call @bpt_contraction_1
+func.func @lengths(%a: memref<10x64xf32>, %b: memref<64x64xf32>, %c: memref<10x64xf32>, %d: memref<20x64xf32>,
+                   %e: memref<20x64xf32>, %f: memref<20x64xf32, strided<[128, 1]>>) {
+  linalg.matmul ins(%a, %b : memref<10x64xf32>, memref<64x64xf32>) outs(%c : memref<10x64xf32>)
+  linalg.matmul ins(%d, %b : memref<20x64xf32>, memref<64x64xf32>) outs(%e : memref<20x64xf32>)
+  linalg.matmul ins(%f, %b : memref<20x64xf32, strided<[128, 1]>>, memref<64x64xf32>) outs(%e : memref<20x64xf32>)
+  return
+}
