@@ -87,7 +87,7 @@ private:
     for (int64_t v = 0; v < vectors; ++v) {
       Value lane = s.lane(panel, v), before = e.load(s.maximum, lane), after = e.maxf(largest[v], before);
       reference.push_back(getReference(after));
-      Value scale = emitExp2(e, e.subf(before, reference[v]), ExpRange::NonPositive, /*fast=*/true);
+      Value scale = emitExp2(e, e.subf(before, reference[v]), ExpRange::NonPositive);
       e.store(after, s.maximum, lane);
       e.store(scale, s.factor, lane);
       e.store(e.mulf(e.load(s.total, lane), scale), s.total, lane);
@@ -101,7 +101,7 @@ private:
       Emitter::Values next;
       for (int64_t v = 0; v < vectors; ++v) {
         Value at[] = {j, s.lane(panel, v)};
-        Value p = emitExp2(e, e.subf(e.load(s.scores, at), reference[v]), ExpRange::NonPositive, /*fast=*/true);
+        Value p = emitExp2(e, e.subf(e.load(s.scores, at), reference[v]), ExpRange::NonPositive);
         next.push_back(e.addf(carried[v], p));
         e.store(s.features.dropout ? e.mulf(p, e.load(s.keep, at)) : p, s.scores, at);
       }
@@ -164,7 +164,7 @@ private:
           for (int64_t v = 0; v < s.getVectors(); ++v) {
             Value at[] = {j, s.lane(panel, v)};
             Value reference = getReference(e.load(s.maximum, at[1]));
-            Value p = emitExp2(e, e.subf(e.load(s.scores, at), reference), ExpRange::NonPositive, /*fast=*/true);
+            Value p = emitExp2(e, e.subf(e.load(s.scores, at), reference), ExpRange::NonPositive);
             e.store(e.mulf(p, e.load(s.factor, at[1])), s.scores, at);
           }
         });

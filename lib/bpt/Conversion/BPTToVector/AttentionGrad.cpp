@@ -53,23 +53,33 @@ private:
 };
 } // namespace
 
-/// delta(b,h,i) = dout . out - dlse; 0 for rows without a visible column, whose lse cotangent means nothing.
+/// delta(b,h,i) = dout . out - dlse; 0 for rows without a visible column, whose lse cotangent means nothing. One chain of
+/// multiply-adds for each query, as in the products dout . value: where a row sees one key, dP - delta is exactly 0.
 void AttentionBackward::emitDelta() {
-  Value columns = e.dim(o.dout, 3);
-  parallelRows(e, e.mul(s.batch, s.queries), e.mul(s.heads, columns), [&](Value row) {
-    Value b = e.div(row, s.queries), i = e.rem(row, s.queries);
+  Value columns = e.dim(o.dout, 3), last = e.sub(s.queries, 1), blocks = e.ceilDiv(s.queries, e.lanes);
+  e.parallel(e.mul(s.batch, blocks), [&](Value item) {
+    Value b = e.div(item, blocks), i = e.mul(e.rem(item, blocks), e.lanes);
+    Value mask = e.maskFirst(e.sub(s.queries, i));
     e.loop(e.index(0), s.heads, 1, [&](Value h) {
-      Value leading[] = {b, i, h};
-      Value sum = sumColumns(e, e.index(0), columns, 1, [&](Value column, Value mask) {
-        Value product = e.mulf(e.load(o.dout, at(leading, column), mask), e.load(o.out, at(leading, column), mask));
-        return SmallVector<Value>{product};
+      auto loadSquare = [&](Value memref, Value d, Value columnMask) {
+        SmallVector<Value> rows;
+        for (int64_t r = 0; r < e.lanes; ++r)
+          rows.push_back(e.load(memref, {b, e.min(e.add(i, r), last), h, d}, columnMask));
+        return emitTranspose(e, rows);
+      };
+      Value sum = e.columns(columns, ValueRange(e.splat(0)), [&](Value d, Value columnMask, ValueRange carried) {
+        SmallVector<Value> dout = loadSquare(o.dout, d, columnMask), out = loadSquare(o.out, d, columnMask);
+        Value next = carried[0];
+        for (int64_t r = 0; r < e.lanes; ++r)
+          next = e.fma(out[r], dout[r], next);
+        return Emitter::Values{next};
       })[0];
       Value position[] = {b, h, i};
       if (o.dlse)
-        sum = e.subf(sum, e.loadScalar(o.dlse, position));
-      Value none = e.compareFloat(arith::CmpFPredicate::OEQ, e.loadScalar(o.lse, position), e.scalar(-infinity));
-      e.storeScalar(arith::SelectOp::create(e, none, e.scalar(0), sum), delta,
-                    e.add(e.mul(e.add(e.mul(b, s.heads), h), s.queries), i));
+        sum = e.subf(sum, e.load(o.dlse, position, mask));
+      Value none = e.compareFloat(arith::CmpFPredicate::OEQ, e.load(o.lse, position, mask), e.splat(-infinity));
+      e.store(arith::SelectOp::create(e, none, e.splat(0), sum), delta,
+              e.add(e.mul(e.add(e.mul(b, s.heads), h), s.queries), i), mask);
     });
   });
 }
@@ -140,7 +150,7 @@ void AttentionBackward::emitGradientRows(Value panel, BlockRange range, bool kee
       Value at[] = {j, s.lane(panel, v)};
       Value p = e.load(s.scores, at), dp = e.load(s.gradient, at);
       if (!features.probabilities)
-        p = emitExp2(e, e.addf(p, minusLse[v]), ExpRange::Any, /*fast=*/true);
+        p = emitExp2(e, e.addf(p, minusLse[v]));
       Value kept = features.dropout ? e.load(s.keep, at) : Value();
       if (kept)
         dp = e.mulf(dp, kept);
