@@ -5,7 +5,7 @@
 // block and added to C at its end. Columns beyond the last whole vector are masked.
 // CHECK: module attributes {bpt.thread_scratch = 655360 : i64}
 // CHECK-LABEL: func.func @rows(
-// CHECK: call @[[KERNEL:bpt_contraction_.*]](
+// CHECK: call @[[KERNEL:bpt_contraction_[0-9]+]](
 // CHECK: func.func private @[[KERNEL]](
 // CHECK: scf.forall
 // CHECK: %[[SCRATCH:.*]] = bpt.thread_scratch
