@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bpt/Runtime/Program.h"
+#include "bpt/Transforms/Transforms.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -19,8 +20,7 @@ enum class Target { Reference, CPU };
 /// `reference` or `cpu`; exit 2 naming what is supported for anything else.
 Expected<Target> parseTarget(llvm::StringRef name);
 
-/// The stages of DESIGN 2, in order.
-enum class Stage { Graph, Blocks, Step, Tiles, Buffers, Kernels, LLVM };
+/// The stage called `name`; exit 2 with the list of names.
 Expected<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef getStageName(Stage stage);
 

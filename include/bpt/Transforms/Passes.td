@@ -94,6 +94,17 @@ def BuildTrainStepPass : Pass<"bpt-build-train-step", "::mlir::ModuleOp"> {
   let dependentDialects = ["::bpt::BPTDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
                            "::mlir::affine::AffineDialect", "::mlir::scf::SCFDialect"];
 }
+def BuildEvaluationPass : Pass<"bpt-build-evaluation", "::mlir::ModuleOp"> {
+  let summary = "adds @<function>.evaluation: the loss without dropout";
+  let description = [{
+    A copy of the function in which dropout is the identity, without the arguments only dropout needed. What validation
+    measures: the whole network.
+
+    Preconditions:
+    * the stage is *graph*.
+  }];
+  let options = [Option<"function", "function", "std::string", "\"loss\"", "the loss function">];
+}
 def BuildSamplerPass : Pass<"bpt-build-sampler", "::mlir::ModuleOp"> {
   let summary = "adds @next_logits: the logits of the next token";
   let description = [{

@@ -13,6 +13,11 @@ enum class Stage { Graph, Blocks, Step, Tiles, Buffers, Kernels, LLVM };
 /// Emits an error at every op that may not be there at `stage`, and fails if there is one. Changes nothing.
 mlir::LogicalResult verifyStage(mlir::ModuleOp module, Stage stage);
 
+/// graph: dropout of `function` becomes the identity.
+void removeDropout(mlir::func::FuncOp function);
+/// Drops arguments nothing uses, but for parameters.
+void eraseUnusedData(mlir::func::FuncOp function);
+
 /// The three systems the paper compares.
 enum class Strategy {
   Vanilla,         ///< scores are materialised

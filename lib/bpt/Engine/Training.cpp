@@ -92,14 +92,19 @@ Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &op
 }
 
 /// The way from a loss graph to a training step, as a textual pipeline.
-static std::string getPipeline(const TrainOptions &options, bool canSample) {
+static std::string getPipeline(const TrainOptions &options, bool canSample, bool hasDropout) {
   std::string text;
   llvm::raw_string_ostream stream(text);
-  stream << "builtin.module(" << (canSample ? "bpt-build-sampler," : "") << "bpt-form-blocks{strategy=" << options.strategy
-         << " block=" << options.block;
-  if (options.keepActivations != "auto")
-    stream << " keep=" << options.keepActivations;
-  stream << "},bpt-outline-layers,bpt-build-train-step{";
+  stream << "builtin.module(" << (canSample ? "bpt-build-sampler," : "") << (hasDropout ? "bpt-build-evaluation," : "");
+  for (llvm::StringRef function : {"loss", "loss.evaluation"}) {
+    if (function != "loss" && !hasDropout)
+      continue;
+    stream << "bpt-form-blocks{function=" << function << " strategy=" << options.strategy << " block=" << options.block;
+    if (options.keepActivations != "auto")
+      stream << " keep=" << options.keepActivations;
+    stream << "},";
+  }
+  stream << "bpt-outline-layers,bpt-build-train-step{";
   auto real = [&](llvm::StringRef name, double value) { stream << name << "=" << llvm::format("%.17g", value) << " "; };
   real("beta1", options.beta1);
   real("beta2", options.beta2);
@@ -116,9 +121,19 @@ Expected<Program> compileTraining(const TrainOptions &options) {
   if (!module)
     return module.takeError();
   unsigned heads = 0;
-  (*module)->walk([&](LinearCrossEntropyOp) { ++heads; });
-  if (Status status = compiler.runPipeline(**module, getPipeline(options, heads == 1)); !status)
+  bool hasDropout = false;
+  (*module)->walk([&](Operation *op) {
+    heads += isa<LinearCrossEntropyOp>(op);
+    auto attention = dyn_cast<AttentionOp>(op);
+    hasDropout |= isa<DropoutOp>(op) || (attention && attention.getSeed());
+  });
+  if (Status status = compiler.runPipeline(**module, getPipeline(options, heads == 1, hasDropout)); !status)
     return status.takeError();
+  // Validation is the entry `loss`, without dropout.
+  if (auto evaluation = (*module)->lookupSymbol<func::FuncOp>("loss.evaluation")) {
+    (*module)->lookupSymbol<func::FuncOp>("loss").erase();
+    evaluation.setName("loss");
+  }
   CompileOptions compile;
   Expected<Target> target = parseTarget(options.target);
   if (!target)

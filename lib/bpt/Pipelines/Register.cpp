@@ -23,6 +23,7 @@ void registerDialect(mlir::DialectRegistry &registry) {
 }
 
 void registerPasses() {
+  registerBuildEvaluationPass();
   registerBuildSamplerPass();
   registerBuildTrainStepPass();
   registerDifferentiatePass();

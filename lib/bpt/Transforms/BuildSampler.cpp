@@ -2,6 +2,7 @@
 // in training. Found by data flow: whatever feeds the linear + cross-entropy is what the logits are made of.
 #include "bpt/IR/BPT.h"
 #include "bpt/Transforms/Passes.h"
+#include "bpt/Transforms/Transforms.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -45,19 +46,6 @@ Value buildLogits(OpBuilder &builder, bpt::LinearCrossEntropyOp head, Value posi
       ->getResult(0);
 }
 
-/// Sampling uses the whole network: dropout becomes the identity.
-void removeDropout(func::FuncOp function) {
-  function.walk([](Operation *op) {
-    if (auto dropout = dyn_cast<bpt::DropoutOp>(op)) {
-      op->getResult(0).replaceAllUsesWith(dropout.getInput());
-      op->erase();
-    } else if (auto attention = dyn_cast<bpt::AttentionOp>(op)) {
-      attention.getSeedMutable().clear();
-      attention.setDropout(APFloat(0.0));
-    }
-  });
-}
-
 class BuildSampler : public bpt::impl::BuildSamplerPassBase<BuildSampler> {
   using Base::Base;
 
@@ -95,10 +83,9 @@ class BuildSampler : public bpt::impl::BuildSamplerPassBase<BuildSampler> {
     sampler.setFunctionType(builder.getFunctionType(sampler.getArgumentTypes(), logits.getType()));
     sampler.setResAttrsAttr(builder.getArrayAttr(
         builder.getDictionaryAttr(builder.getNamedAttr("bpt.name", builder.getStringAttr("logits")))));
-    removeDropout(sampler);
-    for (int i = sampler.getNumArguments() - 1; i >= 0; --i)
-      if (sampler.getArgument(i).use_empty() && !sampler.getArgAttr(i, "bpt.init"))
-        (void)sampler.eraseArgument(i);
+    // Sampling uses the whole network.
+    bpt::removeDropout(sampler);
+    bpt::eraseUnusedData(sampler);
   }
 };
 

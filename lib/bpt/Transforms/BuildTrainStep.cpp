@@ -1,4 +1,5 @@
 // bpt-build-train-step: adds @train_step: loss, gradients, clipping and AdamW in place, with micro-steps if asked for.
+#include "bpt/Analysis/ModelFlops.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Interfaces/ReverseMode.h"
 #include "bpt/Transforms/Differentiate.h"
@@ -136,6 +137,8 @@ void TrainStepBuilder::createFunction() {
   function = func::FuncOp::create(loc, "train_step", builder.getFunctionType({}, {}));
   function.addEntryBlock();
   functions.symbols.insert(function, std::next(Block::iterator(loss)));
+  if (std::optional<ModelFlops> flops = countModelFlops(loss))
+    setRunFlops(function, options.accumulate * (flops->forward + flops->backward));
   for (StringRef suffix : {"", ".m", ".v"})
     for (unsigned i : parameters) {
       auto type = cast<RankedTensorType>(loss.getArgument(i).getType());

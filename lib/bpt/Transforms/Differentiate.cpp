@@ -1,4 +1,5 @@
 // bpt-differentiate: adds the gradient function @f.grad.
+#include "bpt/Analysis/ModelFlops.h"
 #include "bpt/Transforms/Differentiate.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Interfaces/ReverseMode.h"
@@ -147,6 +148,8 @@ FailureOr<func::FuncOp> differentiate(func::FuncOp function, ArrayRef<std::strin
   func::ReturnOp::create(builder, loc, results);
   grad.setFunctionType(builder.getFunctionType(grad.getArgumentTypes(), TypeRange(ValueRange(results))));
   grad.setResAttrsAttr(builder.getArrayAttr(resultAttributes));
+  if (std::optional<ModelFlops> flops = countModelFlops(function))
+    setRunFlops(grad, flops->forward + flops->backward);
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*block)))
     if (isOpTriviallyDead(&op))
       op.erase();

@@ -1,4 +1,5 @@
 // bpt-form-blocks: layers become checkpoints, in the three ways the paper compares.
+#include "bpt/Analysis/ModelFlops.h"
 #include "FormBlocks.h"
 #include "bpt/Transforms/Passes.h"
 #include "bpt/Transforms/Transforms.h"
@@ -107,6 +108,7 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
       getOperation().emitError("expected a function '") << function << "' with a body, but got none; name it with function=";
       return signalPassFailure();
     }
+    recordModelFlops(target);
     if (failed(formBlocks(target, options)))
       signalPassFailure();
   }

@@ -86,11 +86,15 @@ StringRef explain(Operation *op) {
   return TypeSwitch<Operation *, StringRef>(op)
       .Case<FeedForwardOp, FeedForwardGradOp>(
           [](auto) { return "rows of the hidden that exist at a time: whole blocks of C within 8 MiB"; })
-      .Case([](LinearCrossEntropyOp) { return "logits stay in the scratch of a thread, statistics of the rows in the workspace"; })
+      .Case([](LinearCrossEntropyOp) {
+        return "logits stay in the scratch of a thread, statistics of the rows in the workspace";
+      })
       .Case([](LinearCrossEntropyGradOp) {
         return "block of logits that exists at a time: about square, so that gradients are read and written seldom";
       })
-      .Case([](AttentionOp) { return "queries of a work item and keys of a step: scores and accumulators stay in the cache"; })
+      .Case([](AttentionOp) {
+        return "queries of a work item and keys of a step: scores and accumulators stay in the cache";
+      })
       .Default([](Operation *) { return ""; });
 }
 
@@ -155,9 +159,10 @@ class TileBlocks : public impl::TileBlocksPassBase<TileBlocks> {
     Value workspace = tensor::EmptyOp::create(builder, op->getLoc(), ArrayRef<int64_t>{shape}, builder.getI8Type(),
                                               size ? ValueRange(size) : ValueRange());
     TypeSwitch<Operation *>(op)
-        .Case<AttentionOp, AttentionGradOp, FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp,
-              LayerNormOp, LayerNormGradOp, RMSNormOp, RMSNormGradOp, RotaryOp, DropoutOp, EmbeddingOp, EmbeddingGradOp,
-              AdamWOp, GlobalNormOp>([&](auto typed) { typed.getWorkspaceMutable().assign(workspace); });
+        .Case<AttentionOp, AttentionGradOp, FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp,
+              LinearCrossEntropyGradOp, LayerNormOp, LayerNormGradOp, RMSNormOp, RMSNormGradOp, RotaryOp, DropoutOp,
+              EmbeddingOp, EmbeddingGradOp, AdamWOp, GlobalNormOp>(
+            [&](auto typed) { typed.getWorkspaceMutable().assign(workspace); });
   }
 };
 
