@@ -1,4 +1,5 @@
-// Blocks and scratch layouts of the attention kernels: what the kernels carve from their scratch is what the plan holds.
+// Blocks and scratch layouts of the attention kernels: what the kernels carve from their scratch is what the plan
+// holds.
 #pragma once
 
 #include "bpt/Analysis/TargetInfo.h"
@@ -15,8 +16,9 @@ struct AttentionFeatures {
   static AttentionFeatures get(AttentionGradOp op);
 };
 
-/// Blocks of one kernel. Scores are computed transposed: rows are keys, lanes are queries, so that the softmax of a query stays
-/// in its lane, keys are broadcast as they are and nothing is reduced across lanes (prototype/cpu/attention).
+/// Blocks of one kernel. Scores are computed transposed: rows are keys, lanes are queries, so that the softmax of a
+/// query stays in its lane, keys are broadcast as they are and nothing is reduced across lanes
+/// (prototype/cpu/attention).
 struct AttentionTiles {
   int64_t lanes;      ///< elements of a vector of the compute type
   int64_t vectors;    ///< vectors of a register tile

@@ -8,8 +8,7 @@ using namespace mlir;
 
 namespace bpt {
 
-template <typename OpTy>
-static AttentionFeatures getFeatures(OpTy op) {
+template <typename OpTy> static AttentionFeatures getFeatures(OpTy op) {
   AttentionFeatures features;
   features.bias = op.getBias() != nullptr;
   features.segments = op.getQuerySegments() != nullptr;
@@ -59,8 +58,8 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
   return tiles;
 }
 
-// The results of a row depend on keyBlock of the forward (when the running maximum moves), and on nothing else here: the
-// gradients are chains of multiply-adds in ascending order, however they are cut.
+// The results of a row depend on keyBlock of the forward (when the running maximum moves), and on nothing else here:
+// the gradients are chains of multiply-adds in ascending order, however they are cut.
 
 AttentionTiles AttentionTiles::getForward(AttentionOp op, const TargetInfo &target) {
   return getTiles(op, target, 192, 96);
@@ -162,8 +161,8 @@ int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target) {
 
 SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op) {
   int64_t bytes = cast<ShapedType>(op.getQuery().getType()).getElementType().isF64() ? 8 : 4;
-  SizeFormula elements = getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) *
-                         getOperandDim(op, op.getQuery(), 2);
+  SizeFormula elements =
+      getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) * getOperandDim(op, op.getQuery(), 2);
   return elements * SizeFormula(bytes);
 }
 

@@ -33,8 +33,7 @@ SizeFormula getGlobalNormWorkspaceBytes(GlobalNormOp op) {
     int64_t rank = shapeOf(gradient).getRank();
     SizeFormula rows = rank ? getOperandRows(op, gradient) : SizeFormula(1);
     SizeFormula columns = rank ? getOperandDim(op, gradient, rank - 1) : SizeFormula(1);
-    SizeFormula rowsOfPiece =
-        max(floorDiv(SizeFormula(elementsPerItem), max(columns, SizeFormula(1))), SizeFormula(1));
+    SizeFormula rowsOfPiece = max(floorDiv(SizeFormula(elementsPerItem), max(columns, SizeFormula(1))), SizeFormula(1));
     pieces = pieces + ceilDiv(rows, rowsOfPiece) * ceilDiv(columns, SizeFormula(columnsPerPiece));
   }
   return pieces * SizeFormula(8);

@@ -78,7 +78,8 @@ private:
   /// scores = exp2(z - new maximum); rescales the sums and the accumulators of lanes whose maximum grew.
   void emitSoftmax(Value panel, BlockRange range) {
     int64_t vectors = s.getVectors();
-    Emitter::Values largest = s.emitProducts(s.key, s.getPanel(s.getQueryOffset(), panel), s.scores, panel, range, true);
+    Emitter::Values largest =
+        s.emitProducts(s.key, s.getPanel(s.getQueryOffset(), panel), s.scores, panel, range, true);
     largest = s.emitVisibleScores(panel, range, largest);
     if (s.features.dropout)
       s.drawDropout(panel, range);
@@ -144,7 +145,8 @@ private:
     });
   }
 
-  /// Probabilities are known only once lse is: scores are computed again, a block at a time. Blocks nobody sees become 0.
+  /// Probabilities are known only once lse is: scores are computed again, a block at a time. Blocks nobody sees become
+  /// 0.
   void emitProbabilities() {
     e.loop(e.index(0), e.roundUp(s.queryCount, s.tiles.getPanel()), e.lanes, [&](Value i) {
       Value total = e.load(s.total, i), none = e.compareFloat(arith::CmpFPredicate::OEQ, total, e.splat(0));
@@ -203,11 +205,11 @@ LogicalResult lowerAttention(AttentionOp op, KernelCache &kernels) {
   return kernels.replace(
       op, "attention", getAccumulatorType(type.getElementType()), operands,
       [&](Emitter &e, ArrayRef<Value> args) {
-    AttentionOperands inputs{args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
-    AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
-    AttentionForward(scores, args[8], args[9], args[10]).emit(tiles, features);
-    return success();
-  },
+        AttentionOperands inputs{args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
+        AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
+        AttentionForward(scores, args[8], args[9], args[10]).emit(tiles, features);
+        return success();
+      },
       getAttentionKey(tiles));
 }
 

@@ -1,5 +1,5 @@
-// bpt.attention_grad, without atomics or order between threads: delta, then dquery by blocks of queries, then dkey and dvalue by
-// blocks of keys over all heads of the group, then dbias by its own blocks. Every sum has one fixed order.
+// bpt.attention_grad, without atomics or order between threads: delta, then dquery by blocks of queries, then dkey and
+// dvalue by blocks of keys over all heads of the group, then dbias by its own blocks. Every sum has one fixed order.
 #include "AttentionScores.h"
 #include "Lowerings.h"
 #include "RowWise.h"
@@ -35,14 +35,15 @@ public:
 private:
   void loadQueries();
   void loadKeys(Value k0);
-  /// gradient = gradient of the scores of a panel; with `keepProbabilities`, scores = probabilities after dropout; with `addToSum`,
-  /// sum += gradient before the derivative of the softcap, which the bias does not pass through.
+  /// gradient = gradient of the scores of a panel; with `keepProbabilities`, scores = probabilities after dropout; with
+  /// `addToSum`, sum += gradient before the derivative of the softcap, which the bias does not pass through.
   BlockRange emitPanel(Value panel, bool keepProbabilities, bool addToSum);
   void emitGradientRows(Value panel, BlockRange range, bool keepProbabilities, bool addToSum);
   void clear(Value block, Value rows, int64_t columns);
   /// out[b, first + row, head, :] += factor * block[row, :]
   void addRows(Value block, Value out, Value head, Value first, Value count, double factor);
-  /// dbias += sum, over its lanes and rows where dbias has one row or column. `block`: batch, head, blocks of queries and keys.
+  /// dbias += sum, over its lanes and rows where dbias has one row or column. `block`: batch, head, blocks of queries
+  /// and keys.
   void addBias(ArrayRef<Value> block);
 
   AttentionScores &s;
@@ -53,8 +54,8 @@ private:
 };
 } // namespace
 
-/// delta(b,h,i) = dout . out - dlse; 0 for rows without a visible column, whose lse cotangent means nothing. One chain of
-/// multiply-adds for each query, as in the products dout . value: where a row sees one key, dP - delta is exactly 0.
+/// delta(b,h,i) = dout . out - dlse; 0 for rows without a visible column, whose lse cotangent means nothing. One chain
+/// of multiply-adds for each query, as in the products dout . value: where a row sees one key, dP - delta is exactly 0.
 void AttentionBackward::emitDelta() {
   Value columns = e.dim(o.dout, 3), last = e.sub(s.queries, 1), blocks = e.ceilDiv(s.queries, e.lanes);
   e.parallel(e.mul(s.batch, blocks), [&](Value item) {
@@ -86,7 +87,8 @@ void AttentionBackward::emitDelta() {
 
 //===-- Blocks --------------------------------------------------------------------------------------------------===//
 
-/// Packs queries and cotangents; factor = -lse in base 2 (-inf for rows without a visible column: their exponentials are 0).
+/// Packs queries and cotangents; factor = -lse in base 2 (-inf for rows without a visible column: their exponentials
+/// are 0).
 void AttentionBackward::loadQueries() {
   s.packQueries(s.o.query, s.getQueryOffset(), s.getQueryFactor());
   s.packQueries(o.dout, s.getDoutOffset(), 1);
@@ -273,7 +275,8 @@ void AttentionBackward::emitBiasPass(const AttentionTiles &tiles) {
             loadKeys(e.mul(kBlock, tiles.keyBlock));
             s.loadBias();
             if (features.probabilities)
-              s.loadTransposed(getMatrix(e, o.probabilities, {b, h}, 2), s.q0, s.queryCount, s.k0, s.keyCount, s.scores);
+              s.loadTransposed(getMatrix(e, o.probabilities, {b, h}, 2), s.q0, s.queryCount, s.k0, s.keyCount,
+                               s.scores);
             e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) { (void)emitPanel(panel, false, true); });
           });
         });
@@ -304,7 +307,8 @@ void AttentionBackward::addBias(ArrayRef<Value> block) {
       })[0];
       e.store(total, s.factor, i);
     });
-    return e.loop(e.index(0), rows, 1, [&](Value i) { addScalar(e.loadScalar(s.factor, i), e.add(i0, i), e.index(0)); });
+    return e.loop(e.index(0), rows, 1,
+                  [&](Value i) { addScalar(e.loadScalar(s.factor, i), e.add(i0, i), e.index(0)); });
   }
   auto sumRow = [&](Value j) {
     return e.sumLanes(e.loop(e.index(0), rows, e.lanes, ValueRange(e.splat(0)), [&](Value i, ValueRange carried) {
@@ -313,9 +317,8 @@ void AttentionBackward::addBias(ArrayRef<Value> block) {
   };
   if (!oneColumn)
     return e.loop(e.index(0), columns, 1, [&](Value j) { addScalar(sumRow(j), e.index(0), e.add(j0, j)); });
-  Value total = e.loop(e.index(0), columns, 1, ValueRange(e.scalar(0)), [&](Value j, ValueRange carried) {
-    return Emitter::Values{e.addf(carried[0], sumRow(j))};
-  })[0];
+  Value total = e.loop(e.index(0), columns, 1, ValueRange(e.scalar(0)),
+                       [&](Value j, ValueRange carried) { return Emitter::Values{e.addf(carried[0], sumRow(j))}; })[0];
   addScalar(total, e.index(0), e.index(0));
 }
 
@@ -351,18 +354,18 @@ LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
   return kernels.replace(
       op, "attention_grad", getAccumulatorType(type.getElementType()), operands,
       [&](Emitter &e, ArrayRef<Value> args) {
-    AttentionOperands inputs{args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
-    GradientOperands gradients{args[8],  args[9],  args[10], args[11], args[12],
-                               args[13], args[14], args[15],     args[16], args[17]};
-    AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
-    AttentionBackward backward(scores, gradients, features);
-    backward.emitDelta();
-    backward.emitQueryPass(queryPass);
-    backward.emitKeyPass(keyPass);
-    if (features.bias)
-      backward.emitBiasPass(queryPass);
-    return success();
-  },
+        AttentionOperands inputs{args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
+        GradientOperands gradients{args[8],  args[9],  args[10], args[11], args[12],
+                                   args[13], args[14], args[15], args[16], args[17]};
+        AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
+        AttentionBackward backward(scores, gradients, features);
+        backward.emitDelta();
+        backward.emitQueryPass(queryPass);
+        backward.emitKeyPass(keyPass);
+        if (features.bias)
+          backward.emitBiasPass(queryPass);
+        return success();
+      },
       getAttentionKey({queryPass, keyPass}));
 }
 

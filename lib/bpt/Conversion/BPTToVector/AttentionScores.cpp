@@ -44,11 +44,9 @@ void AttentionScores::takeScratch(const AttentionTiles &newTiles, const Attentio
   int64_t rows = layout.second < 0 ? tiles.getPaddedQueries() : tiles.keyBlock;
   accumulator = getBlock(layout.accumulator, rows, tiles.getPaddedDim());
   second = getBlock(layout.second, rows, tiles.getPaddedDim());
-  for (auto [target, offset] : {std::pair<Value *, int64_t>{&maximum, layout.maximum},
-                                {&total, layout.total},
-                                {&factor, layout.factor}})
-    *target = offset < 0 ? Value()
-                         : e.view(scratchBytes, e.index(offset), {tiles.queryBlock}, {}, e.accumulator);
+  for (auto [target, offset] :
+       {std::pair<Value *, int64_t>{&maximum, layout.maximum}, {&total, layout.total}, {&factor, layout.factor}})
+    *target = offset < 0 ? Value() : e.view(scratchBytes, e.index(offset), {tiles.queryBlock}, {}, e.accumulator);
 }
 
 void AttentionScores::setHead(Value batchIndex, Value head) {
@@ -121,7 +119,8 @@ void AttentionScores::copyRows(Value memref, Value head, Value begin, Value coun
 //===-- Visibility ----------------------------------------------------------------------------------------------===//
 
 BlockRange AttentionScores::getKeysOfQueries() {
-  auto [begin, end] = attributes.mask.buildColumnBounds(e, e.getLoc(), globalRow(q0), globalRow(e.add(q0, queryCount)), keys);
+  auto [begin, end] =
+      attributes.mask.buildColumnBounds(e, e.getLoc(), globalRow(q0), globalRow(e.add(q0, queryCount)), keys);
   return {e.mul(e.div(begin, tiles.keyBlock), tiles.keyBlock), end};
 }
 
@@ -259,8 +258,7 @@ Emitter::Values AttentionScores::emitVisibleScores(Value panel, BlockRange range
     return {};
   Emitter::Values before(largest);
   if (maximum)
-    return e.choose(
-        isMixed(panel, range), [&] { return emitVisibleRows(panel, range, true); }, [&] { return before; });
+    return e.choose(isMixed(panel, range), [&] { return emitVisibleRows(panel, range, true); }, [&] { return before; });
   e.ifThen(isMixed(panel, range), [&] { (void)emitVisibleRows(panel, range, false); });
   return {};
 }
@@ -278,12 +276,11 @@ void AttentionScores::clearOutside(Value target, Value panel, BlockRange range) 
 
 void AttentionScores::drawDropout(Value panel, BlockRange range) {
   VectorType words = e.vectorOf(e.getI32Type());
-  auto splat = [&](Value index) -> Value {
-    return e.broadcast(arith::IndexCastOp::create(e, e.getI32Type(), index));
-  };
+  auto splat = [&](Value index) -> Value { return e.broadcast(arith::IndexCastOp::create(e, e.getI32Type(), index)); };
   PhiloxKey key = loadPhiloxKey(e, o.seed);
   Value plane = splat(e.add(e.mul(b, heads), h));
-  Value stream = e.broadcast(arith::ConstantOp::create(e, e.getI32IntegerAttr(static_cast<int32_t>(attributes.stream))));
+  Value stream =
+      e.broadcast(arith::ConstantOp::create(e, e.getI32IntegerAttr(static_cast<int32_t>(attributes.stream))));
   Value steps = arith::IndexCastOp::create(e, words, vector::StepOp::create(e, e.vectorOf(e.getIndexType())));
   Value kept = e.splat(1 / (1 - attributes.dropout)), dropped = e.splat(0);
   int64_t threshold = getDropoutThreshold(attributes.dropout);
@@ -295,7 +292,8 @@ void AttentionScores::drawDropout(Value panel, BlockRange range) {
       Value row = arith::AddIOp::create(e, splat(globalRow(e.add(q0, position))), steps);
       std::array<Value, 4> bits = buildPhilox(e, {call, row, plane, stream}, key);
       for (unsigned k = 0; k < 8; ++k)
-        e.store(arith::SelectOp::create(e, buildKeep(e, bits, k, threshold), kept, dropped), keep, {e.add(j, k), position});
+        e.store(arith::SelectOp::create(e, buildKeep(e, bits, k, threshold), kept, dropped), keep,
+                {e.add(j, k), position});
     });
   });
 }
@@ -347,9 +345,8 @@ void AttentionScores::loadBias() {
     });
     return;
   }
-  e.loop(e.index(0), queryCount, 1, [&](Value i) {
-    e.storeScalar(e.loadScalar(matrix, {e.add(q0, i), e.index(0)}), bias, {e.index(0), i});
-  });
+  e.loop(e.index(0), queryCount, 1,
+         [&](Value i) { e.storeScalar(e.loadScalar(matrix, {e.add(q0, i), e.index(0)}), bias, {e.index(0), i}); });
   e.loop(e.index(1), keyCount, 1, [&](Value j) {
     e.loop(e.index(0), end, tiles.lanes, [&](Value i) { e.store(e.load(bias, {e.index(0), i}), bias, {j, i}); });
   });
@@ -357,10 +354,12 @@ void AttentionScores::loadBias() {
 
 //===-- Products over keys or queries ---------------------------------------------------------------------------===//
 
-void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end) {
+void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin,
+                                     Value end) {
   int64_t rows = tiles.rows, all = tiles.getPaddedDim() / tiles.lanes;
   // D in register tiles of about equal width: 80 is 48 + 32, not 64 + 16.
-  int64_t parts = (all + getVectors() - 1) / getVectors(), wide = (all + parts - 1) / parts, wideParts = all - parts * (wide - 1);
+  int64_t parts = (all + getVectors() - 1) / getVectors(), wide = (all + parts - 1) / parts,
+          wideParts = all - parts * (wide - 1);
   auto emit = [&](int64_t vectors, Value column) {
     SmallVector<Value> init, numbers, columns;
     for (int64_t r = 0; r < rows; ++r)
@@ -373,8 +372,8 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
     SmallVector<Value> sums = emitRegisterTile(
         e, rows, vectors, begin, end, init,
         [&](int64_t r, Value step) {
-      return e.loadScalar(left, byStep ? ValueRange{step, numbers[r]} : ValueRange{numbers[r], step});
-    },
+          return e.loadScalar(left, byStep ? ValueRange{step, numbers[r]} : ValueRange{numbers[r], step});
+        },
         [&](Value step, int64_t v) { return e.load(right, {step, columns[v]}); });
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t v = 0; v < vectors; ++v)
@@ -383,7 +382,8 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
   int64_t narrow = wide - 1, split = wideParts * wide * tiles.lanes;
   e.loop(e.index(0), e.index(split), wide * tiles.lanes, [&](Value column) { emit(wide, column); });
   if (parts > wideParts)
-    e.loop(e.index(split), e.index(tiles.getPaddedDim()), narrow * tiles.lanes, [&](Value column) { emit(narrow, column); });
+    e.loop(e.index(split), e.index(tiles.getPaddedDim()), narrow * tiles.lanes,
+           [&](Value column) { emit(narrow, column); });
 }
 
 std::string getAttentionKey(ArrayRef<AttentionTiles> tiles) {

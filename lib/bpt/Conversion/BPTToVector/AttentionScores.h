@@ -1,9 +1,10 @@
-// What attention and its gradient share: blocks of queries and keys in scratch, transposed scores of a block, and everything
-// that changes scores (softcap, bias, segments, mask, dropout).
+// What attention and its gradient share: blocks of queries and keys in scratch, transposed scores of a block, and
+// everything that changes scores (softcap, bias, segments, mask, dropout).
 //
-// Scores are computed transposed, [keys][queries]: a row of keys is the broadcast operand as it lies in memory, transposed queries
-// are packed once a block, the softmax of a query stays in its lane, one Philox call gives eight rows of a lane, and the
-// products over keys read probabilities by columns, which the register tile does equally fast (prototype/cpu/attention).
+// Scores are computed transposed, [keys][queries]: a row of keys is the broadcast operand as it lies in memory,
+// transposed queries are packed once a block, the softmax of a query stays in its lane, one Philox call gives eight
+// rows of a lane, and the products over keys read probabilities by columns, which the register tile does equally fast
+// (prototype/cpu/attention).
 #pragma once
 
 #include "Gemm.h"
@@ -34,7 +35,8 @@ class AttentionScores {
 public:
   using Value = mlir::Value;
 
-  AttentionScores(Emitter &e, KernelCache &kernels, const AttentionAttributes &attributes, const AttentionOperands &operands);
+  AttentionScores(Emitter &e, KernelCache &kernels, const AttentionAttributes &attributes,
+                  const AttentionOperands &operands);
 
   Emitter &e;
   KernelCache &kernels;
@@ -42,7 +44,8 @@ public:
   const AttentionOperands o;
   Value batch, queries, keys, heads, groups; ///< B, S, T, H, G
 
-  //===--- one phase -------------------------------------------------------------------------------------------------===//
+  //===--- one phase
+  //-------------------------------------------------------------------------------------------------===//
   /// Takes the scratch of a work item; inside Emitter::parallel.
   void takeScratch(const AttentionTiles &tiles, const AttentionFeatures &features, const AttentionScratch &layout);
   AttentionTiles tiles;
@@ -54,10 +57,11 @@ public:
   Value accumulator, second;                        ///< [..][paddedDim]
   Value maximum, total, factor;                     ///< [queryBlock]
 
-  //===--- the current blocks ----------------------------------------------------------------------------------------===//
-  Value b, h, g;          ///< batch, query head, key head
-  Value q0, queryCount;   ///< queries [q0, q0 + queryCount)
-  Value k0, keyCount;     ///< keys [k0, k0 + keyCount)
+  //===--- the current blocks
+  //----------------------------------------------------------------------------------------===//
+  Value b, h, g;        ///< batch, query head, key head
+  Value q0, queryCount; ///< queries [q0, q0 + queryCount)
+  Value k0, keyCount;   ///< keys [k0, k0 + keyCount)
 
   /// Sets b, h and g.
   void setHead(Value batchIndex, Value head);
@@ -82,22 +86,24 @@ public:
   /// Rows [begin, begin + count) of a head to a block of scratch.
   void copyRows(Value memref, Value head, Value begin, Value count, Value block);
 
-  /// The factor of q.k that packed queries carry, so that scores come out in base 2 (or as the argument of the softcap's tanh).
+  /// The factor of q.k that packed queries carry, so that scores come out in base 2 (or as the argument of the
+  /// softcap's tanh).
   double getQueryFactor() const;
 
-  /// All keys some query of the block may see, from a multiple of the key block: blocks of keys lie at the same places for every
-  /// query, whatever the blocks of queries are.
+  /// All keys some query of the block may see, from a multiple of the key block: blocks of keys lie at the same places
+  /// for every query, whatever the blocks of queries are.
   BlockRange getKeysOfQueries();
   /// All queries that may see some key of the block, from a multiple of the query block.
   BlockRange getQueriesOfKeys();
 
-  //===--- scores of one panel of queries ----------------------------------------------------------------------------===//
+  //===--- scores of one panel of queries
+  //----------------------------------------------------------------------------===//
   /// Rows of the block of keys that some query of the panel may see, in whole register tiles where the block allows.
   BlockRange getVisibleKeys(Value panel);
   /// Whether rows of the range need the mask, or are cut through a register tile by the end of the block.
   Value isMixed(Value panel, BlockRange range);
-  /// target[range] = rows of `left` . panel (rows in whole register tiles). With `maximum`, the largest of each lane over the
-  /// range: one vector for each vector of the panel.
+  /// target[range] = rows of `left` . panel (rows in whole register tiles). With `maximum`, the largest of each lane
+  /// over the range: one vector for each vector of the panel.
   Emitter::Values emitProducts(Value left, Value packed, Value target, Value panel, BlockRange range, bool maximum);
   /// scores[range] = z in base 2: products with softcap, bias, and -inf where invisible. `largest` are the vectors of
   /// emitProducts (or none); returns those of z.
@@ -108,20 +114,23 @@ public:
   /// target[rows outside the range] = 0 for the panel.
   void clearOutside(Value target, Value panel, BlockRange range);
 
-  //===--- products over keys or queries -----------------------------------------------------------------------------===//
-  /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is stored
-  /// [step][row], otherwise [row][step].
+  //===--- products over keys or queries
+  //-----------------------------------------------------------------------------===//
+  /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is
+  /// stored [step][row], otherwise [row][step].
   void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end);
-  /// The steps over keys of the six queries from `row`, and over queries of the six keys from `row`: what the mask leaves.
+  /// The steps over keys of the six queries from `row`, and over queries of the six keys from `row`: what the mask
+  /// leaves.
   BlockRange getKeysOfRows(Value row);
   BlockRange getQueriesOfRows(Value row);
 
-  //===--- pieces ----------------------------------------------------------------------------------------------------===//
+  //===--- pieces
+  //----------------------------------------------------------------------------------------------------===//
   int64_t getVectors() const { return tiles.vectors; }
   /// Lane of vector `v` of `panel` in rows of scores.
   Value lane(Value panel, int64_t v) { return e.add(e.mul(panel, tiles.getPanel()), v * tiles.lanes); }
-  /// Loads target[queries of rows i0.., columns j0..] transposed from a [.., rows, columns] memref; columns beyond `columns` are
-  /// zero, rows beyond `rows` repeat the last.
+  /// Loads target[queries of rows i0.., columns j0..] transposed from a [.., rows, columns] memref; columns beyond
+  /// `columns` are zero, rows beyond `rows` repeat the last.
   void loadTransposed(Value matrix, Value i0, Value rows, Value j0, Value columns, Value target);
   /// The reverse: body(row of the memref, column, vector, mask) for each vector of a row.
   void visitTransposed(Value source, Value rows, Value columns,
@@ -137,8 +146,7 @@ private:
 /// memref[.., :] of the leading indices: a strided [rows, columns] view of the dims `first` and `last` (the last one).
 mlir::Value getMatrix(Emitter &e, mlir::Value memref, llvm::ArrayRef<mlir::Value> leading, int64_t rowDim);
 
-template <typename OpTy>
-AttentionAttributes getAttentionAttributes(OpTy op) {
+template <typename OpTy> AttentionAttributes getAttentionAttributes(OpTy op) {
   return {op.getMask(), op.getScale().convertToDouble(), op.getSoftcap().convertToDouble(),
           op.getDropout().convertToDouble(), static_cast<int64_t>(op.getStream())};
 }

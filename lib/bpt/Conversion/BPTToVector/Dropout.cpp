@@ -21,16 +21,17 @@ struct Dropout {
   static constexpr int64_t calls = 16;
 
   Value toI32(Value index) const { return arith::IndexCastUIOp::create(e, e.getI32Type(), index); }
-  Value splatI32(Value scalar) const { return vector::BroadcastOp::create(e, VectorType::get(calls, e.getI32Type()), scalar); }
-  Value streamWord() const {
-    return arith::ConstantOp::create(e, e.getI32IntegerAttr(static_cast<int32_t>(stream)));
+  Value splatI32(Value scalar) const {
+    return vector::BroadcastOp::create(e, VectorType::get(calls, e.getI32Type()), scalar);
   }
+  Value streamWord() const { return arith::ConstantOp::create(e, e.getI32IntegerAttr(static_cast<int32_t>(stream))); }
 
   Value scaled(Value keep, Value x, Value zero, Value factor) const {
     return arith::SelectOp::create(e, keep, e.mulf(x, factor), zero);
   }
 
-  /// Row `indices` of a multiple of eight elements, or the only one of its (b, s): `first` is the flattened index of its first.
+  /// Row `indices` of a multiple of eight elements, or the only one of its (b, s): `first` is the flattened index of
+  /// its first.
   void emitRow(ArrayRef<Value> indices, Value b, Value s, Value first, Value columns) const {
     Value row = splatI32(toI32(s)), batch = splatI32(toI32(b)), streams = splatI32(streamWord());
     Value firstCall = e.div(first, 8);
@@ -38,7 +39,8 @@ struct Dropout {
     steps = arith::IndexCastOp::create(e, VectorType::get(calls, e.getI32Type()), steps);
     e.loop(e.index(0), columns, 8 * calls, [&](Value column) {
       Value call = arith::AddIOp::create(e, splatI32(toI32(e.add(firstCall, e.div(column, 8)))), steps);
-      Value keep = buildKeepInOrder(e, buildPhilox(e, {call, row, batch, streams}, key), getDropoutThreshold(probability));
+      Value keep =
+          buildKeepInOrder(e, buildPhilox(e, {call, row, batch, streams}, key), getDropoutThreshold(probability));
       for (int64_t part = 0; part < 8 * calls; part += e.lanes) {
         Value here = vector::ExtractStridedSliceOp::create(e, keep, ArrayRef<int64_t>{part}, ArrayRef<int64_t>{e.lanes},
                                                            ArrayRef<int64_t>{1});
@@ -55,11 +57,11 @@ struct Dropout {
   }
 
   /// Any row, one call an element: where a row does not start at a multiple of eight.
-  void emitElements(ArrayRef<Value> indices, Value b, function_ref<std::pair<Value, Value>(Value)> position, Value columns) const {
+  void emitElements(ArrayRef<Value> indices, Value b, function_ref<std::pair<Value, Value>(Value)> position,
+                    Value columns) const {
     e.loop(e.index(0), columns, 1, [&](Value column) {
       auto [s, element] = position(column);
-      std::array<Value, 4> words =
-          buildPhilox(e, {toI32(e.div(element, 8)), toI32(s), toI32(b), streamWord()}, key);
+      std::array<Value, 4> words = buildPhilox(e, {toI32(e.div(element, 8)), toI32(s), toI32(b), streamWord()}, key);
       Value half = e.rem(element, e.index(8)), keep = buildKeep(e, words, 0, getDropoutThreshold(probability));
       for (unsigned k = 1; k < 8; ++k)
         keep = e.select(e.equal(half, e.index(k)), buildKeep(e, words, k, getDropoutThreshold(probability)), keep);
@@ -77,15 +79,15 @@ struct Dropout {
       Emitter::Values indices = e.rowIndices(input, row);
       if (rank == 2) // one element for each (b, s)
         return emitElements(
-            indices, indices[0], [&](Value column) { return std::make_pair(e.add(column, base), e.index(0)); }, columns);
+            indices, indices[0], [&](Value column) { return std::make_pair(e.add(column, base), e.index(0)); },
+            columns);
       Value b = indices[0], s = e.add(indices[1], base), first = e.index(0);
       for (int64_t dim = 2; dim < rank - 1; ++dim)
         first = e.add(e.mul(first, e.dim(input, dim)), indices[dim]);
       first = e.mul(first, columns);
       if (rank == 3 || (!type.isDynamicDim(rank - 1) && type.getDimSize(rank - 1) % 8 == 0))
         return emitRow(indices, b, s, first, columns);
-      emitElements(
-          indices, b, [&](Value column) { return std::make_pair(s, e.add(first, column)); }, columns);
+      emitElements(indices, b, [&](Value column) { return std::make_pair(s, e.add(first, column)); }, columns);
     });
   }
 };
@@ -98,11 +100,13 @@ LogicalResult lowerDropout(DropoutOp op, KernelCache &kernels) {
                               {op.getPositionOffset(), 0},
                               {op.getOuts()[0], type.getRank() - 1}};
   double probability = op.getProbability().convertToDouble();
-  return kernels.replace(op, "dropout", getAccumulatorType(type.getElementType()), operands,
-                         [&](Emitter &e, ArrayRef<Value> args) {
-    Dropout{e, args[0], args[3], args[2], probability, static_cast<int64_t>(op.getStream()), loadPhiloxKey(e, args[1])}.emit();
-    return success();
-  });
+  return kernels.replace(
+      op, "dropout", getAccumulatorType(type.getElementType()), operands, [&](Emitter &e, ArrayRef<Value> args) {
+        Dropout{
+            e, args[0], args[3], args[2], probability, static_cast<int64_t>(op.getStream()), loadPhiloxKey(e, args[1])}
+            .emit();
+        return success();
+      });
 }
 
 } // namespace bpt

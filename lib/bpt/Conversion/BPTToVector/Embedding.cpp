@@ -64,8 +64,7 @@ struct EmbeddingGradient {
         store(none, lists.next, token);
         store(token, lists.last, id);
         Value isFirst = e.equal(previous, none);
-        e.ifThen(
-            isFirst, [&] { store(token, lists.first, carried[0]); }, [&] { store(token, lists.next, previous); });
+        e.ifThen(isFirst, [&] { store(token, lists.first, carried[0]); }, [&] { store(token, lists.next, previous); });
         return Emitter::Values{e.add(carried[0], e.select(isFirst, e.index(1), e.index(0)))};
       })[0];
       store(found, lists.count, e.index(0));
@@ -77,16 +76,16 @@ struct EmbeddingGradient {
     auto loop = scf::WhileOp::create(
         e, TypeRange{e.getIndexType(), e.vectorType}, ValueRange{token, e.load(dtable, {id, column}, mask)},
         [&](OpBuilder &, Location, ValueRange args) {
-      OpBuilder::InsertionGuard guard(e);
-      e.setInsertionPointToEnd(args[0].getParentBlock());
-      scf::ConditionOp::create(e, e.compare(arith::CmpIPredicate::ne, args[0], e.index(-1)), args);
-    },
+          OpBuilder::InsertionGuard guard(e);
+          e.setInsertionPointToEnd(args[0].getParentBlock());
+          scf::ConditionOp::create(e, e.compare(arith::CmpIPredicate::ne, args[0], e.index(-1)), args);
+        },
         [&](OpBuilder &, Location, ValueRange args) {
-      OpBuilder::InsertionGuard guard(e);
-      e.setInsertionPointToEnd(args[0].getParentBlock());
-      Value term = e.load(dout, at(e.rowIndices(dout, args[0]), column), mask);
-      scf::YieldOp::create(e, ValueRange{load(lists.next, args[0]), e.addf(args[1], term)});
-    });
+          OpBuilder::InsertionGuard guard(e);
+          e.setInsertionPointToEnd(args[0].getParentBlock());
+          Value term = e.load(dout, at(e.rowIndices(dout, args[0]), column), mask);
+          scf::YieldOp::create(e, ValueRange{load(lists.next, args[0]), e.addf(args[1], term)});
+        });
     e.store(loop.getResult(1), dtable, {id, column}, mask);
   }
 
@@ -125,9 +124,9 @@ LogicalResult lowerEmbeddingGrad(EmbeddingGradOp op, KernelCache &kernels) {
   Type element = cast<MemRefType>(op.getDout().getType()).getElementType();
   return kernels.replace(op, "embedding_grad", getAccumulatorType(element), operands,
                          [&](Emitter &e, ArrayRef<Value> args) {
-    EmbeddingGradient{e, args[0], args[1], args[2], args[3]}.emit();
-    return success();
-  });
+                           EmbeddingGradient{e, args[0], args[1], args[2], args[3]}.emit();
+                           return success();
+                         });
 }
 
 } // namespace bpt

@@ -1,5 +1,5 @@
-// Layer and RMS normalisation and their gradients: rows in parallel, statistics in the accumulator type. Gradients of weights
-// are summed over fixed blocks of rows into the workspace, then over the blocks in order.
+// Layer and RMS normalisation and their gradients: rows in parallel, statistics in the accumulator type. Gradients of
+// weights are summed over fixed blocks of rows into the workspace, then over the blocks in order.
 #include "Lowerings.h"
 #include "RowWise.h"
 #include "bpt/Analysis/RowWiseSizes.h"
@@ -25,8 +25,7 @@ struct Norm {
   Value columns;
 
   Value over(Value sum) const {
-    Value count = arith::UIToFPOp::create(
-        e, e.accumulator, arith::IndexCastOp::create(e, e.getI64Type(), columns));
+    Value count = arith::UIToFPOp::create(e, e.accumulator, arith::IndexCastOp::create(e, e.getI64Type(), columns));
     return e.divf(sum, count);
   }
 
@@ -105,13 +104,14 @@ struct NormGradient {
       Value c = o.weight ? e.mulf(d, e.load(o.weight, column, mask)) : d;
       return std::array<Value, 3>{n, c, d};
     };
-    SmallVector<Value> sums = sumColumns(e, e.index(0), norm.columns, norm.centered ? 2 : 1, [&](Value column, Value mask) {
-      auto [n, c, d] = terms(column, mask);
-      SmallVector<Value> values{e.mulf(c, n)};
-      if (norm.centered)
-        values.push_back(c);
-      return values;
-    });
+    SmallVector<Value> sums =
+        sumColumns(e, e.index(0), norm.columns, norm.centered ? 2 : 1, [&](Value column, Value mask) {
+          auto [n, c, d] = terms(column, mask);
+          SmallVector<Value> values{e.mulf(c, n)};
+          if (norm.centered)
+            values.push_back(c);
+          return values;
+        });
     Value meanProduct = e.broadcast(norm.over(sums[0]));
     Value meanCotangent = norm.centered ? e.broadcast(norm.over(sums[1])) : Value();
     e.columns(norm.columns, [&](Value column, Value mask) {
@@ -173,7 +173,8 @@ static void emitNormGrad(Emitter &e, bool centered, double eps, NormGradOperands
   }
   gradient.blocks = e.min(e.ceilDiv(gradient.rows, normRowsOfBlock), normBlocks);
   Value sizes[] = {e.mul(gradient.blocks, gradient.parts()), gradient.norm.columns};
-  gradient.partials = e.view(o.workspace, e.index(0), {ShapedType::kDynamic, ShapedType::kDynamic}, sizes, e.accumulator);
+  gradient.partials =
+      e.view(o.workspace, e.index(0), {ShapedType::kDynamic, ShapedType::kDynamic}, sizes, e.accumulator);
   gradient.emitRows();
   gradient.emitPartialSums();
 }
@@ -211,13 +212,17 @@ LogicalResult lowerLayerNormGrad(LayerNormGradOp op, KernelCache &kernels) {
     return op.emitOpError("expected a workspace; run bpt-tile-blocks first");
   Value input = op.getInput(), dinput = op.getOuts()[0];
   Value dweight = op.getWeight() ? op.getOuts()[1] : Value(), dbias = op.getBias() ? op.getOuts().back() : Value();
-  KernelOperand operands[] = {{op.getDout(), rankOf(input) - 1}, {input, rankOf(input) - 1}, {op.getWeight(), 0},
-                              {op.getBias(), 0},                 {dinput, rankOf(dinput) - 1}, {dweight, 0},
-                              {dbias, 0},                        {op.getWorkspace(), 1}};
+  KernelOperand operands[] = {{op.getDout(), rankOf(input) - 1},
+                              {input, rankOf(input) - 1},
+                              {op.getWeight(), 0},
+                              {op.getBias(), 0},
+                              {dinput, rankOf(dinput) - 1},
+                              {dweight, 0},
+                              {dbias, 0},
+                              {op.getWorkspace(), 1}};
   double eps = op.getEps().convertToDouble();
   return kernels.replace(op, "layer_norm_grad", accumulatorOf(input), operands, [&](Emitter &e, ArrayRef<Value> args) {
-    emitNormGrad(e, /*centered=*/true, eps,
-                 {args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]});
+    emitNormGrad(e, /*centered=*/true, eps, {args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]});
     return success();
   });
 }
@@ -227,8 +232,12 @@ LogicalResult lowerRMSNormGrad(RMSNormGradOp op, KernelCache &kernels) {
     return op.emitOpError("expected a workspace; run bpt-tile-blocks first");
   Value input = op.getInput(), dinput = op.getOuts()[0];
   Value dweight = op.getWeight() ? op.getOuts()[1] : Value();
-  KernelOperand operands[] = {{op.getDout(), rankOf(input) - 1}, {input, rankOf(input) - 1}, {op.getWeight(), 0},
-                              {dinput, rankOf(dinput) - 1},      {dweight, 0},               {op.getWorkspace(), 1}};
+  KernelOperand operands[] = {{op.getDout(), rankOf(input) - 1},
+                              {input, rankOf(input) - 1},
+                              {op.getWeight(), 0},
+                              {dinput, rankOf(dinput) - 1},
+                              {dweight, 0},
+                              {op.getWorkspace(), 1}};
   double eps = op.getEps().convertToDouble();
   return kernels.replace(op, "rms_norm_grad", accumulatorOf(input), operands, [&](Emitter &e, ArrayRef<Value> args) {
     emitNormGrad(e, /*centered=*/false, eps, {args[0], args[1], args[2], {}, args[3], args[4], {}, args[5]});

@@ -8,27 +8,26 @@ using namespace mlir;
 
 namespace bpt {
 
-static Value constantF64(Emitter &e, double value) {
-  return arith::ConstantOp::create(e, e.getF64FloatAttr(value));
-}
+static Value constantF64(Emitter &e, double value) { return arith::ConstantOp::create(e, e.getF64FloatAttr(value)); }
 
 /// 1 / (1 - beta^step) in f64, by squaring: with beta near 1 the difference of f32 values has few right digits.
 static Value inverseCorrection(Emitter &e, double beta, Value step) {
-  Value one = constantF64(e, 1), zero = arith::ConstantIntOp::create(e, 0, 64), bit = arith::ConstantIntOp::create(e, 1, 64);
+  Value one = constantF64(e, 1), zero = arith::ConstantIntOp::create(e, 0, 64),
+        bit = arith::ConstantIntOp::create(e, 1, 64);
   auto loop = scf::WhileOp::create(
       e, TypeRange{step.getType(), one.getType(), one.getType()}, ValueRange{step, constantF64(e, beta), one},
       [&](OpBuilder &, Location, ValueRange args) {
-    OpBuilder::InsertionGuard guard(e);
-    e.setInsertionPointToEnd(args[0].getParentBlock());
-    scf::ConditionOp::create(e, e.compare(arith::CmpIPredicate::sgt, args[0], zero), args);
-  },
+        OpBuilder::InsertionGuard guard(e);
+        e.setInsertionPointToEnd(args[0].getParentBlock());
+        scf::ConditionOp::create(e, e.compare(arith::CmpIPredicate::sgt, args[0], zero), args);
+      },
       [&](OpBuilder &, Location, ValueRange args) {
-    OpBuilder::InsertionGuard guard(e);
-    e.setInsertionPointToEnd(args[0].getParentBlock());
-    Value odd = e.compare(arith::CmpIPredicate::ne, arith::AndIOp::create(e, args[0], bit), zero);
-    Value power = e.select(odd, e.mulf(args[2], args[1]), args[2]);
-    scf::YieldOp::create(e, ValueRange{arith::ShRUIOp::create(e, args[0], bit), e.mulf(args[1], args[1]), power});
-  });
+        OpBuilder::InsertionGuard guard(e);
+        e.setInsertionPointToEnd(args[0].getParentBlock());
+        Value odd = e.compare(arith::CmpIPredicate::ne, arith::AndIOp::create(e, args[0], bit), zero);
+        Value power = e.select(odd, e.mulf(args[2], args[1]), args[2]);
+        scf::YieldOp::create(e, ValueRange{arith::ShRUIOp::create(e, args[0], bit), e.mulf(args[1], args[1]), power});
+      });
   Value correction = e.divf(one, e.subf(one, loop.getResult(2)));
   return e.accumulator.isF64() ? correction : Value(arith::TruncFOp::create(e, e.accumulator, correction));
 }
@@ -66,8 +65,8 @@ static void emitAdamW(Emitter &e, AdamWOp op, AdamWOperands o) {
         Value second = e.mulf(e.load(o.v, at(v, column), mask), e.splat(beta2));
         second = e.fma(e.mulf(g, g), e.splat(1 - beta2), second);
         Value root = math::SqrtOp::create(e, e.mulf(second, e.broadcast(correction2)));
-        Value update = e.divf(e.mulf(first, e.broadcast(correction1)),
-                              e.addf(root, e.splat(op.getEps().convertToDouble())));
+        Value update =
+            e.divf(e.mulf(first, e.broadcast(correction1)), e.addf(root, e.splat(op.getEps().convertToDouble())));
         Value p = e.load(o.param, at(param, column), mask);
         update = e.fma(p, e.splat(op.getWeightDecay().convertToDouble()), update);
         e.store(e.subf(p, e.mulf(update, e.broadcast(lr))), o.param, at(param, column), mask);
@@ -89,9 +88,9 @@ LogicalResult lowerAdamW(AdamWOp op, KernelCache &kernels) {
                               {param, rank}, {m, rank},         {v, rank}};
   return kernels.replace(op, "adamw", getAccumulatorType(type.getElementType()), operands,
                          [&](Emitter &e, ArrayRef<Value> args) {
-    emitAdamW(e, op, {args[0], args[1], args[2], args[3], args[4], args[5], args[6]});
-    return success();
-  });
+                           emitAdamW(e, op, {args[0], args[1], args[2], args[3], args[4], args[5], args[6]});
+                           return success();
+                         });
 }
 
 //===-- Norm ----------------------------------------------------------------------------------------------------===//
@@ -135,9 +134,9 @@ LogicalResult lowerGlobalNorm(GlobalNormOp op, KernelCache &kernels) {
     for (Value grad : args.drop_front(2)) {
       grad = collapseRows(e, grad);
       // One function for all gradients of a type: a model has hundreds.
-      Value pieces = kernels.callHelper(e, "sum_of_squares", {grad, sums, count},
-                                        {grad.getType(), sums.getType(), e.getIndexType()}, {e.getIndexType()},
-                                        [](Emitter &inner, ValueRange inputs) { return emitSquares(inner, inputs); })[0];
+      Value pieces = kernels.callHelper(
+          e, "sum_of_squares", {grad, sums, count}, {grad.getType(), sums.getType(), e.getIndexType()},
+          {e.getIndexType()}, [](Emitter &inner, ValueRange inputs) { return emitSquares(inner, inputs); })[0];
       count = e.add(count, pieces);
     }
     Value total = constantF64(e, 0);

@@ -71,8 +71,7 @@ Value buildKeepInOrder(ImplicitLocOpBuilder &b, const std::array<Value, 4> &word
   int64_t lanes = cast<VectorType>(all.getType()).getNumElements();
   auto type = VectorType::get(2 * lanes, b.getI16Type());
   Value halves = vector::BitCastOp::create(b, type, all);
-  Value limit = arith::ConstantOp::create(
-      b, DenseElementsAttr::get(type, APInt(16, static_cast<uint64_t>(threshold))));
+  Value limit = arith::ConstantOp::create(b, DenseElementsAttr::get(type, APInt(16, static_cast<uint64_t>(threshold))));
   return arith::CmpIOp::create(b, arith::CmpIPredicate::uge, halves, limit);
 }
 

@@ -8,8 +8,8 @@ using namespace mlir;
 
 namespace bpt {
 
-/// The angle modulo 2 pi, in f64 on the way: positions of a million and more stay as exact as the f32 angle itself. f64 angles
-/// are left to emitSinCos.
+/// The angle modulo 2 pi, in f64 on the way: positions of a million and more stay as exact as the f32 angle itself. f64
+/// angles are left to emitSinCos.
 static Value reduceAngle(Emitter &e, Value angle) {
   if (e.accumulator.isF64())
     return angle;
@@ -41,7 +41,8 @@ static void emitRotary(Emitter &e, double theta, bool inverse, Value input, Valu
   parallelRows(e, e.rows(input, 2), e.mul(heads, dim), [&](Value row) {
     Value batch = e.div(row, length), s = e.rem(row, length);
     Value position = offset ? e.add(s, offset) : s;
-    Value p = e.broadcast(arith::SIToFPOp::create(e, e.accumulator, arith::IndexCastOp::create(e, e.getI64Type(), position)));
+    Value p =
+        e.broadcast(arith::SIToFPOp::create(e, e.accumulator, arith::IndexCastOp::create(e, e.getI64Type(), position)));
     for (int64_t k = 0; k < half; k += e.lanes) {
       Value mask = half - k < e.lanes ? e.maskFirst(e.index(half - k)) : Value();
       auto [sine, cosine] = emitSinCos(e, reduceAngle(e, e.mulf(p, frequencies(e, theta, dim, k))));
@@ -65,9 +66,9 @@ LogicalResult lowerRotary(RotaryOp op, KernelCache &kernels) {
   double theta = op.getTheta().convertToDouble();
   return kernels.replace(op, "rotary", getAccumulatorType(type.getElementType()), operands,
                          [&](Emitter &e, ArrayRef<Value> args) {
-    emitRotary(e, theta, op.getInverse(), args[0], args[1], args[2]);
-    return success();
-  });
+                           emitRotary(e, theta, op.getInverse(), args[0], args[1], args[2]);
+                           return success();
+                         });
 }
 
 } // namespace bpt

@@ -20,8 +20,9 @@ private:
   mlir::Value rows, columns, rowsPerPiece, piecesPerRow;
 };
 
-/// Sums of `count` terms over columns [begin, end): scalars. `terms` gets a column and a mask (null for full vectors); its
-/// terms in lanes outside the mask are not counted. Four partial sums of vectors hide the latency of addition; their order is fixed.
+/// Sums of `count` terms over columns [begin, end): scalars. `terms` gets a column and a mask (null for full vectors);
+/// its terms in lanes outside the mask are not counted. Four partial sums of vectors hide the latency of addition;
+/// their order is fixed.
 llvm::SmallVector<mlir::Value>
 sumColumns(Emitter &e, mlir::Value begin, mlir::Value end, unsigned count,
            llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, mlir::Value mask)> terms);
