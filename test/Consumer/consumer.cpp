@@ -56,5 +56,6 @@ int main(int argc, char **argv) {
   if (mlir::failed(mlir::parsePassPipeline(argv[2], manager)) || mlir::failed(manager.run(*module)))
     return 1;
   module->print(llvm::outs());
+  llvm::outs() << "\n"; // as bpt-opt does
   return 0;
 }
