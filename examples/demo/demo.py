@@ -85,7 +85,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default="build/bin", help="folder with bpt's tools")
     parser.add_argument("--out", default="demo", help="folder for everything the demo leaves")
-    parser.add_argument("--steps", type=int, default=2400, help="training steps")
+    parser.add_argument("--steps", type=int, default=1600, help="training steps")
     a = parser.parse_args()
 
     say("corpus: the text of the installed LLVM/MLIR headers, one byte is one token")

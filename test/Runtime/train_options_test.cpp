@@ -92,6 +92,7 @@ TEST(TrainOptions, MistakesNameFlagAndRemedy) {
   expectMistake({"--tokens=t", "--min_lr=1"}, 2, "did you mean --min-lr");
   expectMistake({"--tokens=t", "--steps=ten"}, 2, "--steps: expected a whole number of at least 0, but got 'ten'");
   expectMistake({"--tokens=t", "--steps=-1"}, 2, "but got '-1'");
+  expectMistake({"--tokens=t", "--lr=1e30"}, 2, "--lr: expected a number from 0 to 4.6116");
   expectMistake({"--tokens=t", "--lr=nan"}, 2, "--lr: expected a number of at least 0, but got 'nan'");
   expectMistake({"--tokens=t", "--lr=1e400"}, 2, "--lr");
   expectMistake({"--tokens=t", "--beta2=1"}, 2, "--beta2: expected a number from 0 to");

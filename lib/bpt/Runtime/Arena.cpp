@@ -69,7 +69,9 @@ Arena::~Arena() {
 }
 
 Expected<Arena> Arena::allocate(int64_t bytes, const std::string &what) {
-  Expected<int64_t> rounded = alignedSize(bytes ? bytes : 1);
+  if (bytes == 0)
+    return Arena();
+  Expected<int64_t> rounded = alignedSize(bytes);
   if (!rounded)
     return rounded.error().in(what);
   // The system may promise more than the machine has and kill the process later: say no now.

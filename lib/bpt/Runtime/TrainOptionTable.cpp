@@ -33,8 +33,8 @@ static std::vector<OptionSpec> makeTable() {
       {"bias", &O::bias, K::Bool, "BOOL", preset, model, yesNo, 1, 0, num, "linear layers and norms have biases (gpt)"},
       {"rope-theta", &O::ropeTheta, K::Real, "BASE", preset, model, {}, 1, any, num, "base of the rotary frequencies"},
       {"norm-eps", &O::normEps, K::Real, "NUMBER", preset, model, {}, 0, 1, num, "epsilon of the norms (llama)"},
-      {"context", &O::context, K::Integer, "TOKENS", "the graph's or preset's", model, {}, 0, any, num, "length of a sequence"},
-      {"batch", &O::batch, K::Integer, "SEQUENCES", "the graph's, else 8", model, {}, 0, any, num, "sequences of a micro-step"},
+      {"context", &O::context, K::Integer, "TOKENS", "0: the graph's or preset's", model, {}, 0, any, num, "length of a sequence"},
+      {"batch", &O::batch, K::Integer, "SEQUENCES", "0: the graph's, else 8", model, {}, 0, any, num, "sequences of a micro-step"},
 
       {"tokens", &O::tokens, K::File, "FILE", "required", data, {}, 1, 0, plain, "token file to train on"},
       {"token-type", &O::tokenType, K::Text, "TYPE", nullptr, data, {"auto", "u8", "u16", "u32", "llmc"}, 1, 0, plain,
@@ -57,7 +57,7 @@ static std::vector<OptionSpec> makeTable() {
       {"seed", &O::seed, K::Integer, "NUMBER", nullptr, optimize, {}, 0, any, num, "of initial parameters, data order, dropout and samples"},
       {"init", &O::init, K::File, "FILE", "random", optimize, {}, 1, 0, plain, "safetensors file with initial parameters"},
 
-      {"target", &O::target, K::Text, "TARGET", nullptr, machine, {"cpu", "reference", "emulator", "cuda"}, 1, 0, num, "what to compile for"},
+      {"target", &O::target, K::Text, "TARGET", nullptr, machine, {"cpu", "reference"}, 1, 0, num, "what to compile for"},
       {"strategy", &O::strategy, K::Text, "NAME", nullptr, machine, {"vanilla", "memory-efficient", "blockwise"}, 1, 0, num, "how layers are blocked"},
       {"block", &O::block, K::Integer, "ROWS", nullptr, machine, {}, 1, any, num, "sequence rows of a block"},
       {"keep-activations", &O::keepActivations, K::Text, "NAME", nullptr, machine, {"auto", "input", "attention", "qkv", "all"}, 1, 0, plain,

@@ -28,10 +28,10 @@ static Error expected(const OptionSpec &spec, const std::string &what, std::stri
   return usageError(fmt::format("--{}: expected {}, but got {}", spec.flag, what, bpt::inQuotes(text)));
 }
 
-static std::string rangeText(const OptionSpec &spec) {
+static std::string rangeText(const OptionSpec &spec, double got) {
   if (spec.least > spec.most)
     return "";
-  if (spec.most >= noLimit)
+  if (spec.most >= noLimit && !(got > noLimit))
     return fmt::format(" of at least {}", spec.least);
   return fmt::format(" from {} to {}", spec.least, spec.most);
 }
@@ -45,7 +45,7 @@ static Status parseNumber(const OptionSpec &spec, std::string_view text, const c
   // from_chars takes "inf" and "nan"; no option may be either.
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(static_cast<double>(parsed)) ||
       !inRange)
-    return expected(spec, what + rangeText(spec), text);
+    return expected(spec, what + rangeText(spec, static_cast<double>(parsed)), text);
   value = parsed;
   return {};
 }
