@@ -148,8 +148,9 @@ def bench_memory(arguments, emit):
                 else:
                     row["planned_only"] = True
                 if strategy == "blockwise":
-                    parameters = 4 * (256 * embed + context * embed + layers * (12 * embed * embed + 13 * embed) + 2 * embed)
-                    bound = (layers + 5) * 4 * context * embed + parameters + (8 << 20)
+                    # In the backward of layer k, the inputs of k layers and the gradients of the others so far are alive.
+                    gradients = [4 * (256 * embed + 2 * embed + (layers - k + 1) * (12 * embed * embed + 13 * embed)) for k in range(1, layers + 1)]
+                    bound = max((k + 5) * 4 * context * embed + gradients[k - 1] for k in range(1, layers + 1)) + (8 << 20)
                     row |= {"goal": f"planned <= {bound} bytes", "holds": planned <= bound}
             emit(row)
 

@@ -17,13 +17,16 @@ public:
   struct Request {
     mlir::func::FuncOp callee;
     Keep keep;
-    /// Type of the accumulator of each argument; null: no gradient is needed.
+    /// Type of the accumulator of each argument; null: no gradient is needed, or there is nothing to add it to.
     llvm::SmallVector<mlir::Type> accumulators;
+    /// Arguments whose gradient is there only once it is returned: it may take the buffer of a cotangent.
+    llvm::SmallVector<bool> fresh;
     /// Which results have cotangents.
     llvm::SmallVector<bool> cotangents;
   };
   /// `forward` is the callee, perhaps with further results. `backward`: (arguments, results of `forward`, cotangents,
-  /// accumulators) -> accumulators with the gradients added, where arguments and results are only those it uses.
+  /// accumulators) -> gradients in the order of the arguments, added to the accumulators that are there, where arguments and
+  /// results are only those it uses.
   struct Pair {
     mlir::func::FuncOp forward, backward;
     llvm::SmallVector<unsigned> arguments, results;
@@ -35,7 +38,7 @@ public:
 
 private:
   mlir::FailureOr<Pair> createPair(const Request &request);
-  using Key = std::tuple<mlir::Operation *, Keep, std::vector<const void *>, std::vector<bool>>;
+  using Key = std::tuple<mlir::Operation *, Keep, std::vector<const void *>, std::vector<bool>, std::vector<bool>>;
   std::map<Key, Pair> pairs;
   llvm::DenseSet<mlir::Operation *> inProgress;
 };

@@ -14,7 +14,8 @@ FailureOr<DerivedFunctions::Pair> DerivedFunctions::getPair(Location loc, const 
   for (Type type : request.accumulators)
     accumulators.push_back(type.getAsOpaquePointer());
   func::FuncOp callee = request.callee;
-  Key key(callee, request.keep, accumulators, std::vector<bool>(request.cotangents.begin(), request.cotangents.end()));
+  auto toVector = [](ArrayRef<bool> flags) { return std::vector<bool>(flags.begin(), flags.end()); };
+  Key key(callee, request.keep, accumulators, toVector(request.fresh), toVector(request.cotangents));
   if (auto found = pairs.find(key); found != pairs.end())
     return found->second;
   if (callee.isExternal())
@@ -61,10 +62,12 @@ void CalleeBackward::createFunction() {
   for (auto [type, used] : llvm::zip_equal(callee.getResultTypes(), request.cotangents))
     if (used)
       inputs.push_back(type);
-  for (Type type : request.accumulators)
+  for (auto [i, type] : llvm::enumerate(request.accumulators)) {
     if (type)
-      results.push_back(type);
-  llvm::append_range(inputs, results);
+      inputs.push_back(type);
+    if (type || request.fresh[i])
+      results.push_back(type ? type : callee.getArgumentTypes()[i]);
+  }
   function = func::FuncOp::create(callee.getLoc(), (callee.getName() + ".vjp").str(),
                                   FunctionType::get(callee.getContext(), inputs, results));
   function.setPrivate();
@@ -80,21 +83,24 @@ LogicalResult CalleeBackward::build() {
   backward.emplace(context, builder, callee.front(), mapping);
 
   SmallVector<Value> sources, cotangents;
-  for (auto [type, input] : llvm::zip_equal(request.accumulators, inputs))
-    if (type)
+  for (auto [type, fresh, input] : llvm::zip_equal(request.accumulators, request.fresh, inputs))
+    if (type || fresh)
       sources.push_back(input);
   unsigned next = inputs.size();
   for (bool used : request.cotangents)
     cotangents.push_back(used ? arguments[next++] : Value());
   if (failed(backward->analyze(sources, cotangents)))
     return failure();
-  for (auto [source, accumulator] : llvm::zip_equal(sources, arguments.drop_front(next)))
-    context.setGradient(builder, source, accumulator);
+  for (auto [type, input] : llvm::zip_equal(request.accumulators, inputs))
+    if (type)
+      context.setGradient(builder, input, arguments[next++]);
   if (failed(backward->build(builder, cotangents)))
     return failure();
   SmallVector<Value> gradients;
-  for (Value source : sources)
-    gradients.push_back(context.getCotangent(source));
+  for (Value source : sources) {
+    Value gradient = context.getCotangent(source);
+    gradients.push_back(gradient ? gradient : VJPContext::createZero(builder, callee.getLoc(), source));
+  }
   func::ReturnOp::create(builder, callee.getLoc(), gradients);
   backward->eraseUnused(*block);
   return success();
@@ -174,16 +180,26 @@ FailureOr<DerivedFunctions::Pair> DerivedFunctions::createPair(const Request &re
 // Calls
 //===----------------------------------------------------------------------===//
 
+/// Whether the gradient of an operand of the call begins with this call and can take the place of a cotangent of its type.
+static bool startsFresh(Operation *op, Value operand, const VJPContext &context) {
+  return context.needsGradient(operand) && !context.hasAccumulator(operand) &&
+         llvm::count(op->getOperands(), operand) == 1 && llvm::any_of(op->getResults(), [&](Value result) {
+           return result.getType() == operand.getType() && context.needsGradient(result) && context.getCotangent(result);
+         });
+}
+
 LogicalResult buildCalleeVJP(Operation *op, func::FuncOp callee, Keep keep, OpBuilder &builder, VJPContext &context,
                              function_ref<Operation *(OpBuilder &, func::FuncOp)> createCall) {
-  DerivedFunctions::Request request{callee, keep, {}, {}};
+  DerivedFunctions::Request request{callee, keep, {}, {}, {}};
   GradientOuts outs(builder, context);
-  for (Value operand : op->getOperands())
-    if (context.needsGradient(operand))
+  for (Value operand : op->getOperands()) {
+    request.fresh.push_back(startsFresh(op, operand, context));
+    if (context.needsGradient(operand) && !request.fresh.back())
       outs.add(operand);
+  }
   unsigned next = 0;
-  for (Value operand : op->getOperands())
-    request.accumulators.push_back(context.needsGradient(operand) ? outs.getOuts()[next++].getType() : Type());
+  for (auto [operand, fresh] : llvm::zip_equal(op->getOperands(), request.fresh))
+    request.accumulators.push_back(context.needsGradient(operand) && !fresh ? outs.getOuts()[next++].getType() : Type());
   SmallVector<Value> cotangents;
   for (Value result : op->getResults()) {
     Value cotangent = context.needsGradient(result) ? context.getCotangent(result) : Value();
@@ -210,7 +226,15 @@ LogicalResult buildCalleeVJP(Operation *op, func::FuncOp callee, Keep keep, OpBu
   llvm::append_range(arguments, cotangents);
   llvm::append_range(arguments, outs.getOuts());
   auto call = func::CallOp::create(builder, op->getLoc(), pair->backward, arguments);
-  outs.finish(call.getResults());
+  SmallVector<Value> added;
+  next = 0;
+  for (unsigned i = 0; i < operands.size(); ++i) {
+    if (request.accumulators[i])
+      added.push_back(call.getResult(next++));
+    else if (request.fresh[i])
+      context.setGradient(builder, operands[i], call.getResult(next++));
+  }
+  outs.finish(added);
   return success();
 }
 

@@ -32,8 +32,9 @@ def main():
                 sys.exit(f"{strategy}: planned {report['planned_peak_bytes']}, allocated {report['measured_peak_bytes']}")
     print(planned)
     for context in (1024, 4096):
-        parameters = 4 * (VOCAB * EMBED + context * EMBED + LAYERS * (12 * EMBED * EMBED + 13 * EMBED) + 2 * EMBED)
-        bound = (LAYERS + 5) * 4 * context * EMBED + parameters + (8 << 20)
+        # In the backward of layer k, the inputs of k layers and the gradients of the others so far are alive.
+        layer, head = 12 * EMBED * EMBED + 13 * EMBED, VOCAB * EMBED + 2 * EMBED
+        bound = max(4 * ((k + 5) * context * EMBED + head + (LAYERS - k + 1) * layer) for k in range(1, LAYERS + 1)) + (8 << 20)
         if planned["blockwise", context] > bound:
             sys.exit(f"blockwise at {context}: {planned['blockwise', context]} bytes, the bound is {bound}")
         if not planned["blockwise", context] < planned["memory-efficient", context] < planned["vanilla", context]:
