@@ -93,13 +93,14 @@ def main():
     print(f"{os.path.getsize(train):,} bytes for training, {os.path.getsize(valid):,} held out")
 
     say("IR of each stage")
-    graph = os.path.join(a.out, "byte-small.mlir")
+    ir = os.path.join(a.out, "ir")
+    os.makedirs(ir, exist_ok=True)
+    graph, blocks, step = (os.path.join(ir, name) for name in ("0-graph.mlir", "1-blocks.mlir", "2-step.mlir"))
     with open(graph, "w") as f:
         run([f"{a.bin}/bpt-gen", "gpt", "--preset=byte-small"], stdout=f)
-    step = os.path.join(a.out, "byte-small-step.mlir")
-    run([f"{a.bin}/bpt-opt", graph, "-o", step,
-         "--pass-pipeline=builtin.module(bpt-form-blocks,bpt-outline-layers,bpt-differentiate,bpt-build-train-step)"])
-    run([f"{a.bin}/bpt-compile", step, "--entry=train_step", f"--dump-stages-to={a.out}/ir", "--emit=so", "-o", f"{a.out}/train_step.so"])
+    run([f"{a.bin}/bpt-opt", graph, "-o", blocks, "--pass-pipeline=builtin.module(bpt-form-blocks,bpt-outline-layers)"])
+    run([f"{a.bin}/bpt-opt", blocks, "-o", step, "--pass-pipeline=builtin.module(bpt-differentiate,bpt-build-train-step)"])
+    run([f"{a.bin}/bpt-compile", step, "--entry=train_step", f"--dump-stages-to={ir}", "--emit=so", "-o", f"{a.out}/train_step.so"])
 
     say("training")
     start = time.time()
