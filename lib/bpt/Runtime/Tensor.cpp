@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 namespace bpt {
 
@@ -34,12 +35,17 @@ Expected<Tensor> Tensor::allocate(DataType type, Shape shape) {
   if (!count)
     return count.takeError();
   Tensor tensor = view(type, std::move(shape), nullptr);
-  // aligned_alloc wants a multiple of the alignment; an empty tensor still gets an address.
-  int64_t bytes = *alignedSize(tensor.bytes() ? tensor.bytes() : 1);
-  void *memory = std::aligned_alloc(arenaAlignment, static_cast<size_t>(bytes));
-  if (!memory)
+  // An empty tensor still gets an address.
+  auto bytes = static_cast<size_t>(*alignedSize(tensor.bytes() ? tensor.bytes() : 1));
+  // Rows of a large matrix lie in many small pages: huge ones where the system gives them.
+  constexpr size_t hugePage = 2 << 20;
+  bool large = bytes >= 2 * hugePage;
+  void *memory = nullptr;
+  if (::posix_memalign(&memory, large ? hugePage : arenaAlignment, bytes))
     return outOfMemory(fmt::format("cannot allocate {} for a tensor {}", formatBytes(bytes),
                                    describeType(tensor.elementType, tensor.sizes)));
+  if (large)
+    ::madvise(memory, bytes, MADV_HUGEPAGE);
   tensor.storage = std::shared_ptr<void>(memory, std::free);
   tensor.buffer = memory;
   return tensor;

@@ -77,16 +77,38 @@ static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, bool byDe
     }
 }
 
-/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, then one tile of the rows that are left.
+/// Fetches rows [first, end) of the panel of B at (row, column) into the second-level cache. Panels are packed between products,
+/// and their short rows come from far apart.
+static void emitPrefetch(Emitter &e, Matrix b, Value first, Value end, int64_t columns) {
+  int64_t line = 64 * 8 / cast<MemRefType>(b.memref.getType()).getElementTypeBitWidth();
+  Value last = e.sub(e.dim(b.memref, 0), 1);
+  e.loop(e.add(b.row, first), e.add(b.row, end), 1, [&](Value row) {
+    for (int64_t i = 0; i < columns; i += line)
+      memref::PrefetchOp::create(e, b.memref, ValueRange{e.min(row, last), e.add(b.column, i)}, /*isWrite=*/false,
+                                 /*localityHint=*/2, /*isDataCache=*/true);
+  });
+}
+
+/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, then one tile of the rows that are left. `next`
+/// is where the panel after this one will be packed from.
 static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, bool byDepth, Value a, Value panel,
-                      Value block, Value column, Value m, Value k) {
+                      Value block, Value column, Value m, Value k, Matrix next) {
   Type index = e.getIndexType();
+  std::string name = byDepth ? "bpt_tiles_by_depth" : "bpt_tiles_by_row";
   kernels.callHelper(
-      e, byDepth ? "bpt_tiles_by_depth" : "bpt_tiles_by_row", {a, panel, block, column, m, k},
-      {getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index}, {},
+      e, next.transposed ? name + "_transposed" : name, {a, panel, block, column, m, k, next.memref, next.row, next.column},
+      {getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index, getKernelType(next.memref.getType(), cast<MemRefType>(next.memref.getType()).getRank()), index, index}, {},
       [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
         Value m = args[4], whole = e.mul(e.div(m, tiles.rows), tiles.rows);
+        Matrix fetched{args[6], next.transposed, args[7], args[8]};
+        bool fetches = cast<MemRefType>(args[6].getType()).getRank() == 2;
+        int64_t fetchedRows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
+        Value share = e.ceilDiv(e.index(fetchedRows), e.max(e.div(m, e.index(tiles.rows)), 1));
         e.loop(e.index(0), whole, tiles.rows, [&](Value i) {
+          if (fetches) {
+            Value first = e.mul(e.div(i, e.index(tiles.rows)), share), end = e.min(e.add(first, share), fetchedRows);
+            emitPrefetch(e, fetched, first, end, next.transposed ? tiles.blockDepth : tiles.getPanel());
+          }
           emitTile(e, tiles, tiles.rows, byDepth, args[0], args[1], args[2], args[3], i, args[5]);
         });
         e.switchCase(e.sub(m, whole), tiles.rows, [&](int64_t rows) {
@@ -141,7 +163,12 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k
       emitPackRows(e, kernels, partA, m, depth, rowsA);
     e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
       emitPackPanel(e, kernels, partB.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
-      callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth);
+      // The panel beside this one, or the first one of the next depth.
+      Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
+      Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
+      Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
+      callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth,
+                partB.dropRows(e, down).dropColumns(e, right));
     });
   });
 }
