@@ -24,9 +24,10 @@ struct AttentionTiles {
   int64_t vectors;    ///< vectors of a register tile
   int64_t rows;       ///< rows of a register tile
   int64_t headDim;    ///< D
-  int64_t queryBlock; ///< queries of a work item (forward, dquery) or of a step (dkey)
-  int64_t keyBlock;   ///< keys of a step (forward, dquery) or of a work item (dkey); a multiple of 48
+  int64_t queryBlock; ///< queries of a work item (forward) or of a step (gradient)
+  int64_t keyBlock;   ///< keys of a step; a multiple of 48
   int64_t bytes;      ///< of the compute type
+  int64_t splits = 1; ///< work items that share the keys of a head, each with its own sum of dquery (gradient)
 
   /// Lanes of one panel of transposed queries.
   int64_t getPanel() const { return vectors * lanes; }
@@ -41,9 +42,9 @@ struct AttentionTiles {
   int64_t getPaddedQueries() const { return (queryBlock + rows - 1) / rows * rows; }
 
   static AttentionTiles getForward(AttentionOp op, const TargetInfo &target);
-  /// Blocks of the pass over queries (dquery, dbias) and of the pass over keys (dkey, dvalue).
-  static AttentionTiles getQueryPass(AttentionGradOp op, const TargetInfo &target);
-  static AttentionTiles getKeyPass(AttentionGradOp op, const TargetInfo &target);
+  /// Blocks of the gradients of query, key and value, and of that of the bias.
+  static AttentionTiles getGradient(AttentionGradOp op, const TargetInfo &target);
+  static AttentionTiles getBiasGradient(AttentionGradOp op, const TargetInfo &target);
 };
 
 /// A scratch layout: each block of elements of the compute type starts at a multiple of 64 bytes.
@@ -65,9 +66,9 @@ private:
 /// Byte offsets into the scratch of one work item; -1 for what the kernel does not use.
 struct AttentionScratch {
   int64_t query = -1;       ///< [panels][paddedDim][panel] transposed queries
-  int64_t queryRows = -1;   ///< [queryBlock][rowLength] (dkey pass)
+  int64_t queryRows = -1;   ///< [queryBlock][rowLength]
   int64_t dout = -1;        ///< [panels][paddedDim][panel] transposed cotangent
-  int64_t doutRows = -1;    ///< [queryBlock][rowLength] (dkey pass)
+  int64_t doutRows = -1;    ///< [queryBlock][rowLength]
   int64_t key = -1;         ///< [keyBlock][rowLength]
   int64_t value = -1;       ///< [keyBlock][rowLength]
   int64_t scores = -1;      ///< [keyBlock][scoreLength] scores, then probabilities
@@ -75,23 +76,26 @@ struct AttentionScratch {
   int64_t bias = -1;        ///< [keyBlock][scoreLength]
   int64_t keep = -1;        ///< [keyBlock][scoreLength] dropout factors
   int64_t softcap = -1;     ///< [keyBlock][scoreLength] derivative of the softcap
-  int64_t sum = -1;         ///< [keyBlock][scoreLength] sum of gradients of scores (dbias pass)
-  int64_t accumulator = -1; ///< [paddedQueries or keyBlock][paddedDim] out, dquery or dkey
-  int64_t second = -1;      ///< [keyBlock][paddedDim] dvalue
+  int64_t sum = -1;         ///< [keyBlock][scoreLength] sum of gradients of scores (dbias)
+  int64_t accumulator = -1; ///< [paddedQueries][paddedDim] out, or dquery of a step
+  int64_t dkey = -1;        ///< [keyBlock][paddedDim]
+  int64_t dvalue = -1;      ///< [keyBlock][paddedDim]
   int64_t maximum = -1;     ///< [queryBlock]
   int64_t total = -1;       ///< [queryBlock] sums of exponentials; delta in the gradient
   int64_t factor = -1;      ///< [queryBlock] rescaling factors; -lse in base 2 in the gradient
   int64_t bytes = 0;        ///< of the whole
 
   static AttentionScratch getForward(const AttentionTiles &tiles, const AttentionFeatures &features);
-  static AttentionScratch getQueryPass(const AttentionTiles &tiles, const AttentionFeatures &features);
-  static AttentionScratch getKeyPass(const AttentionTiles &tiles, const AttentionFeatures &features);
-  static AttentionScratch getBiasPass(const AttentionTiles &tiles, const AttentionFeatures &features);
+  static AttentionScratch getGradient(const AttentionTiles &tiles, const AttentionFeatures &features);
+  static AttentionScratch getBiasGradient(const AttentionTiles &tiles, const AttentionFeatures &features);
 };
 
 /// Scratch bytes a thread needs for the kernel of the op.
 int64_t getAttentionScratchBytes(AttentionOp op, const TargetInfo &target);
 int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target);
-/// Workspace of bpt.attention_grad: delta `[B,H,S]`.
-SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op);
+/// Whether dquery is summed in the workspace and rounded once: the keys of a head are shared by work items, or dquery has a
+/// narrower type than the sum.
+bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles);
+/// Workspace of bpt.attention_grad: delta `[B,H,S]`, then sums of dquery `[splits][B,S,H,D]` where there are any.
+SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target);
 } // namespace bpt

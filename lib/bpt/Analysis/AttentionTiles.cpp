@@ -2,6 +2,7 @@
 #include "bpt/Analysis/AttentionTiles.h"
 #include "bpt/Analysis/TileSizes.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "llvm/Support/MathExtras.h"
 #include <algorithm>
 
 using namespace mlir;
@@ -65,15 +66,23 @@ AttentionTiles AttentionTiles::getForward(AttentionOp op, const TargetInfo &targ
   return getTiles(op, target, 192, 96);
 }
 
-AttentionTiles AttentionTiles::getQueryPass(AttentionGradOp op, const TargetInfo &target) {
+AttentionTiles AttentionTiles::getBiasGradient(AttentionGradOp op, const TargetInfo &target) {
   return getTiles(op, target, 192, 96);
 }
 
-AttentionTiles AttentionTiles::getKeyPass(AttentionGradOp op, const TargetInfo &target) {
+/// As many work items at least, where there are keys enough: several for each of a few threads.
+static constexpr int64_t wantedItems = 8;
+
+AttentionTiles AttentionTiles::getGradient(AttentionGradOp op, const TargetInfo &target) {
   AttentionTiles tiles = getTiles(op, target, 64, 192);
   // Keys, values and both accumulators stay in the second-level cache.
   if (tiles.headDim * tiles.bytes > 512)
     tiles.keyBlock = std::min<int64_t>(tiles.keyBlock, 96);
+  auto key = cast<ShapedType>(op.getKey().getType());
+  auto known = [&](int64_t dim) { return key.isDynamicDim(dim) ? 1 : std::max<int64_t>(key.getDimSize(dim), 1); };
+  tiles.splits = llvm::divideCeil(wantedItems, known(0) * known(2));
+  if (!key.isDynamicDim(1))
+    tiles.splits = std::clamp<int64_t>(llvm::divideCeil(key.getDimSize(1), tiles.keyBlock), 1, tiles.splits);
   return tiles;
 }
 
@@ -117,28 +126,20 @@ AttentionScratch AttentionScratch::getForward(const AttentionTiles &tiles, const
   return scratch;
 }
 
-AttentionScratch AttentionScratch::getQueryPass(const AttentionTiles &tiles, const AttentionFeatures &features) {
-  AttentionScratch scratch;
-  ScratchLayout layout(tiles.bytes);
-  addScores(layout, scratch, tiles, features, /*gradient=*/true);
-  scratch.accumulator = layout.add(tiles.getPaddedQueries() * tiles.getPaddedDim());
-  scratch.bytes = layout.getBytes();
-  return scratch;
-}
-
-AttentionScratch AttentionScratch::getKeyPass(const AttentionTiles &tiles, const AttentionFeatures &features) {
+AttentionScratch AttentionScratch::getGradient(const AttentionTiles &tiles, const AttentionFeatures &features) {
   AttentionScratch scratch;
   ScratchLayout layout(tiles.bytes);
   addScores(layout, scratch, tiles, features, /*gradient=*/true);
   scratch.queryRows = layout.add(tiles.queryBlock * tiles.getRowLength());
   scratch.doutRows = layout.add(tiles.queryBlock * tiles.getRowLength());
-  scratch.accumulator = layout.add(tiles.keyBlock * tiles.getPaddedDim());
-  scratch.second = layout.add(tiles.keyBlock * tiles.getPaddedDim());
+  scratch.accumulator = layout.add(tiles.getPaddedQueries() * tiles.getPaddedDim());
+  scratch.dkey = layout.add(tiles.keyBlock * tiles.getPaddedDim());
+  scratch.dvalue = layout.add(tiles.keyBlock * tiles.getPaddedDim());
   scratch.bytes = layout.getBytes();
   return scratch;
 }
 
-AttentionScratch AttentionScratch::getBiasPass(const AttentionTiles &tiles, const AttentionFeatures &features) {
+AttentionScratch AttentionScratch::getBiasGradient(const AttentionTiles &tiles, const AttentionFeatures &features) {
   AttentionScratch scratch;
   ScratchLayout layout(tiles.bytes);
   addScores(layout, scratch, tiles, features, /*gradient=*/true);
@@ -153,17 +154,23 @@ int64_t getAttentionScratchBytes(AttentionOp op, const TargetInfo &target) {
 
 int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target) {
   AttentionFeatures features = AttentionFeatures::get(op);
-  AttentionTiles queryPass = AttentionTiles::getQueryPass(op, target);
-  int64_t bytes = std::max(AttentionScratch::getQueryPass(queryPass, features).bytes,
-                           AttentionScratch::getKeyPass(AttentionTiles::getKeyPass(op, target), features).bytes);
-  return features.bias ? std::max(bytes, AttentionScratch::getBiasPass(queryPass, features).bytes) : bytes;
+  int64_t bytes = AttentionScratch::getGradient(AttentionTiles::getGradient(op, target), features).bytes;
+  if (!features.bias)
+    return bytes;
+  AttentionTiles bias = AttentionTiles::getBiasGradient(op, target);
+  return std::max(bytes, AttentionScratch::getBiasGradient(bias, features).bytes);
 }
 
-SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op) {
-  int64_t bytes = cast<ShapedType>(op.getQuery().getType()).getElementType().isF64() ? 8 : 4;
-  SizeFormula elements =
+bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles) {
+  return tiles.splits > 1 || getElementTypeOrSelf(op.getOuts()[0].getType()).getIntOrFloatBitWidth() / 8 != tiles.bytes;
+}
+
+SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target) {
+  AttentionTiles tiles = AttentionTiles::getGradient(op, target);
+  SizeFormula rows =
       getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) * getOperandDim(op, op.getQuery(), 2);
-  return elements * SizeFormula(bytes);
+  SizeFormula delta = ceilDiv(rows * tiles.bytes, 64) * 64;
+  return hasQuerySums(op, tiles) ? delta + rows * (tiles.splits * tiles.headDim * tiles.bytes) : delta;
 }
 
 } // namespace bpt

@@ -1,5 +1,6 @@
-// bpt.attention_grad, without atomics or order between threads: delta, then dquery by blocks of queries, then dkey and
-// dvalue by blocks of keys over all heads of the group, then dbias by its own blocks. Every sum has one fixed order.
+// bpt.attention_grad, without atomics or order between threads: delta, then all gradients by blocks of keys over all heads
+// of the group (five products), then dbias by its own blocks. A work item owns a head's keys, or a share of them and then a
+// sum of dquery of its own, which are added up at the end. Every sum has one fixed order.
 #include "AttentionScores.h"
 #include "Lowerings.h"
 #include "RowWise.h"
@@ -25,12 +26,14 @@ public:
       : s(s), e(s.e), o(o), features(features) {
     Value count = e.mul(e.mul(s.batch, s.heads), s.queries);
     delta = e.view(o.workspace, e.index(0), {ShapedType::kDynamic}, count, e.accumulator);
+    sumsOffset = e.roundUp(e.mul(count, e.accumulator.getIntOrFloatBitWidth() / 8), 64);
   }
 
   void emitDelta();
-  void emitQueryPass(const AttentionTiles &tiles);
-  void emitKeyPass(const AttentionTiles &tiles);
-  void emitBiasPass(const AttentionTiles &tiles);
+  /// dkey, dvalue, and dquery: added at once, or to the sums of the work items.
+  void emitGradients(const AttentionTiles &tiles, bool hasSums);
+  void emitQuerySums(const AttentionTiles &tiles);
+  void emitBiasGradient(const AttentionTiles &tiles);
 
 private:
   void loadQueries();
@@ -50,7 +53,14 @@ private:
   Emitter &e;
   GradientOperands o;
   AttentionFeatures features;
-  Value delta; ///< [B * H * S]
+  /// The sum of dquery of share number `split` of the keys: [B, S, H, D] in the workspace.
+  Value getQuerySum(Value split);
+  /// One block of keys: its products with all queries that see it, of all heads of the group.
+  void emitKeyBlock(Value k0, Value dquery, double factor);
+  void emitStep(Value head, Value q0, Value dquery, double factor);
+
+  Value delta;      ///< [B * H * S]
+  Value sumsOffset; ///< bytes of the workspace before the sums of dquery
 };
 } // namespace
 
@@ -170,82 +180,104 @@ void AttentionBackward::emitGradientRows(Value panel, BlockRange range, bool kee
 
 //===-- Passes --------------------------------------------------------------------------------------------------===//
 
-void AttentionBackward::emitQueryPass(const AttentionTiles &tiles) {
-  AttentionScratch layout = AttentionScratch::getQueryPass(tiles, features);
-  s.tiles = tiles;
-  Value blocks = s.getQueryBlocks(), planes = e.mul(s.batch, s.heads);
-  e.parallel(e.mul(blocks, planes), [&](Value item) {
-    s.takeScratch(tiles, features, layout);
-    Value plane = e.rem(item, planes), block = e.sub(e.sub(blocks, 1), e.div(item, planes));
-    s.setHead(e.div(plane, s.heads), e.rem(plane, s.heads));
-    s.setQueries(block);
-    loadQueries();
-    clear(s.accumulator, e.index(tiles.getPaddedQueries()), tiles.getPaddedDim());
-    auto [begin, end] = s.getKeysOfQueries();
-    e.loop(begin, end, tiles.keyBlock, [&](Value k0) {
-      loadKeys(k0);
-      if (features.bias)
-        s.loadBias();
-      if (features.probabilities)
-        s.loadTransposed(getMatrix(e, o.probabilities, {s.b, s.h}, 2), s.q0, s.queryCount, k0, s.keyCount, s.scores);
-      e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
-        BlockRange range = emitPanel(panel, false, false);
-        s.clearOutside(s.gradient, panel, range);
-      });
-      e.loop(e.index(0), s.queryCount, tiles.rows, [&](Value row) {
-        BlockRange range = s.getKeysOfRows(row);
-        s.emitRowProduct(s.gradient, /*byStep=*/true, s.key, s.accumulator, row, range.begin, range.end);
-      });
-    });
-    addRows(s.accumulator, o.dquery, s.h, s.q0, s.queryCount, s.attributes.scale);
-  });
+Value AttentionBackward::getQuerySum(Value split) {
+  int64_t columns = s.tiles.headDim, bytes = e.accumulator.getIntOrFloatBitWidth() / 8;
+  Value size = e.mul(e.mul(e.mul(s.batch, s.queries), s.heads), columns * bytes);
+  return e.view(o.workspace, e.add(sumsOffset, e.mul(split, size)),
+                {ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, columns},
+                {s.batch, s.queries, s.heads}, e.accumulator);
 }
 
-void AttentionBackward::emitKeyPass(const AttentionTiles &tiles) {
-  AttentionScratch layout = AttentionScratch::getKeyPass(tiles, features);
+void AttentionBackward::emitGradients(const AttentionTiles &tiles, bool hasSums) {
+  AttentionScratch layout = AttentionScratch::getGradient(tiles, features);
   s.tiles = tiles;
-  Value blocks = s.getKeyBlocks(), planes = e.mul(s.batch, s.groups);
-  e.parallel(e.mul(blocks, planes), [&](Value item) {
+  Value planes = e.mul(s.batch, s.groups), share = e.mul(e.ceilDiv(s.getKeyBlocks(), tiles.splits), tiles.keyBlock);
+  e.parallel(e.mul(planes, tiles.splits), [&](Value item) {
     s.takeScratch(tiles, features, layout);
     // The first keys are seen by the most queries under a causal mask: long items first.
-    Value plane = e.rem(item, planes), group = e.rem(plane, s.groups), heads = e.div(s.heads, s.groups);
-    Value k0 = e.mul(e.div(item, planes), tiles.keyBlock);
-    s.setHead(e.div(plane, s.groups), e.mul(group, heads));
-    loadKeys(k0);
-    clear(s.accumulator, s.keyCount, tiles.getPaddedDim());
-    clear(s.second, s.keyCount, tiles.getPaddedDim());
-    auto [begin, end] = s.getQueriesOfKeys();
-    e.loop(e.mul(group, heads), e.add(e.mul(group, heads), heads), 1, [&, begin = begin, end = end](Value head) {
-      s.h = head;
-      e.loop(begin, end, tiles.queryBlock, [&](Value q0) {
-        s.setQueries(e.div(q0, tiles.queryBlock));
-        loadQueries();
-        s.copyRows(s.o.query, head, q0, s.queryCount, s.queryRows);
-        s.copyRows(o.dout, head, q0, s.queryCount, s.doutRows);
-        if (features.bias)
-          s.loadBias();
-        if (features.probabilities)
-          s.loadTransposed(getMatrix(e, o.probabilities, {s.b, head}, 2), q0, s.queryCount, k0, s.keyCount, s.scores);
-        e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
-          BlockRange range = emitPanel(panel, true, false);
-          s.clearOutside(s.scores, panel, range);
-          s.clearOutside(s.gradient, panel, range);
-        });
-        e.loop(e.index(0), s.keyCount, tiles.rows, [&](Value row) {
-          BlockRange range = s.getQueriesOfRows(row);
-          s.emitRowProduct(s.scores, /*byStep=*/false, s.doutRows, s.second, row, range.begin, range.end);
-          s.emitRowProduct(s.gradient, /*byStep=*/false, s.queryRows, s.accumulator, row, range.begin, range.end);
+    Value plane = e.rem(item, planes), split = e.div(item, planes), heads = e.div(s.heads, s.groups);
+    s.setHead(e.div(plane, s.groups), e.mul(e.rem(plane, s.groups), heads));
+    Value dquery = o.dquery;
+    if (hasSums) {
+      dquery = getQuerySum(split);
+      e.loop(e.index(0), s.queries, 1, [&](Value row) {
+        e.loop(s.h, e.add(s.h, heads), 1, [&](Value head) {
+          e.columns(e.index(tiles.headDim), [&](Value d, Value mask) {
+            e.store(e.splat(0), dquery, {s.b, row, head, d}, mask);
+          });
         });
       });
+    }
+    Value begin = e.mul(split, share), end = e.min(e.add(begin, share), s.keys);
+    e.loop(begin, end, tiles.keyBlock, [&](Value k0) { emitKeyBlock(k0, dquery, hasSums ? 1 : s.attributes.scale); });
+  });
+  if (hasSums)
+    emitQuerySums(tiles);
+}
+
+void AttentionBackward::emitKeyBlock(Value k0, Value dquery, double factor) {
+  Value first = s.h, heads = e.div(s.heads, s.groups);
+  loadKeys(k0);
+  clear(s.dkey, s.keyCount, s.tiles.getPaddedDim());
+  clear(s.dvalue, s.keyCount, s.tiles.getPaddedDim());
+  auto [begin, end] = s.getQueriesOfKeys();
+  e.loop(first, e.add(first, heads), 1, [&, begin = begin, end = end](Value head) {
+    e.loop(begin, end, s.tiles.queryBlock, [&](Value q0) { emitStep(head, q0, dquery, factor); });
+  });
+  s.h = first;
+  addRows(s.dkey, o.dkey, s.g, k0, s.keyCount, s.attributes.scale);
+  addRows(s.dvalue, o.dvalue, s.g, k0, s.keyCount, 1);
+}
+
+void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double factor) {
+  s.h = head;
+  s.setQueries(e.div(q0, s.tiles.queryBlock));
+  loadQueries();
+  s.copyRows(s.o.query, head, q0, s.queryCount, s.queryRows);
+  s.copyRows(o.dout, head, q0, s.queryCount, s.doutRows);
+  if (features.bias)
+    s.loadBias();
+  if (features.probabilities)
+    s.loadTransposed(getMatrix(e, o.probabilities, {s.b, head}, 2), q0, s.queryCount, s.k0, s.keyCount, s.scores);
+  e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
+    BlockRange range = emitPanel(panel, true, false);
+    s.clearOutside(s.scores, panel, range);
+    s.clearOutside(s.gradient, panel, range);
+  });
+  e.loop(e.index(0), s.keyCount, s.tiles.rows, [&](Value row) {
+    BlockRange range = s.getQueriesOfRows(row);
+    s.emitRowProduct(s.scores, /*byStep=*/false, s.doutRows, s.dvalue, row, range.begin, range.end);
+    s.emitRowProduct(s.gradient, /*byStep=*/false, s.queryRows, s.dkey, row, range.begin, range.end);
+  });
+  e.loop(e.index(0), s.queryCount, s.tiles.rows, [&](Value row) {
+    BlockRange range = s.getKeysOfRows(row);
+    s.emitRowProduct(s.gradient, /*byStep=*/true, s.key, s.accumulator, row, range.begin, range.end, /*overwrite=*/true);
+  });
+  addRows(s.accumulator, dquery, head, q0, s.queryCount, factor);
+}
+
+/// dquery += scale * (sum of the shares, in their order).
+void AttentionBackward::emitQuerySums(const AttentionTiles &tiles) {
+  Value rows = e.mul(s.batch, s.queries);
+  parallelRows(e, rows, e.mul(s.heads, tiles.headDim), [&](Value row) {
+    Value b = e.div(row, s.queries), i = e.rem(row, s.queries);
+    SmallVector<Value> sums;
+    for (int64_t split = 0; split < tiles.splits; ++split)
+      sums.push_back(getQuerySum(e.index(split)));
+    e.loop(e.index(0), s.heads, 1, [&](Value head) {
+      e.columns(e.index(tiles.headDim), [&](Value d, Value mask) {
+        Value at[] = {b, i, head, d}, total = e.load(sums[0], at, mask);
+        for (Value sum : ArrayRef(sums).drop_front())
+          total = e.addf(total, e.load(sum, at, mask));
+        e.store(e.fma(total, e.splat(s.attributes.scale), e.load(o.dquery, at, mask)), o.dquery, at, mask);
+      });
     });
-    addRows(s.accumulator, o.dkey, s.g, k0, s.keyCount, s.attributes.scale);
-    addRows(s.second, o.dvalue, s.g, k0, s.keyCount, 1);
   });
 }
 
 /// Items are the blocks of dbias; each goes over everything its broadcast dims stand for, in order.
-void AttentionBackward::emitBiasPass(const AttentionTiles &tiles) {
-  AttentionScratch layout = AttentionScratch::getBiasPass(tiles, features);
+void AttentionBackward::emitBiasGradient(const AttentionTiles &tiles) {
+  AttentionScratch layout = AttentionScratch::getBiasGradient(tiles, features);
   s.tiles = tiles;
   auto type = cast<MemRefType>(o.dbias.getType());
   // Items of each dim, and what an item visits of it.
@@ -328,8 +360,8 @@ LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
     return op.emitOpError("expected a static head dim, but got ") << type;
   if (!op.getWorkspace())
     return op.emitOpError("expected a workspace; run bpt-tile-blocks first");
-  AttentionTiles queryPass = AttentionTiles::getQueryPass(op, kernels.getTarget());
-  AttentionTiles keyPass = AttentionTiles::getKeyPass(op, kernels.getTarget());
+  AttentionTiles tiles = AttentionTiles::getGradient(op, kernels.getTarget());
+  AttentionTiles biasTiles = AttentionTiles::getBiasGradient(op, kernels.getTarget());
   AttentionFeatures features = AttentionFeatures::get(op);
   auto outs = op.getOuts();
   Value bias = op.getBias();
@@ -360,13 +392,12 @@ LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
         AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
         AttentionBackward backward(scores, gradients, features);
         backward.emitDelta();
-        backward.emitQueryPass(queryPass);
-        backward.emitKeyPass(keyPass);
+        backward.emitGradients(tiles, hasQuerySums(op, tiles));
         if (features.bias)
-          backward.emitBiasPass(queryPass);
+          backward.emitBiasGradient(biasTiles);
         return success();
       },
-      getAttentionKey({queryPass, keyPass}));
+      getAttentionKey({tiles, biasTiles}));
 }
 
 } // namespace bpt

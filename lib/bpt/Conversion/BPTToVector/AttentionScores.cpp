@@ -37,13 +37,14 @@ void AttentionScores::takeScratch(const AttentionTiles &newTiles, const Attentio
                                 {&bias, layout.bias},
                                 {&sum, layout.sum}})
     *target = getBlock(offset, tiles.keyBlock, tiles.getScoreLength());
+  auto getRows = [&](int64_t offset, int64_t rows) { return getBlock(offset, rows, tiles.getPaddedDim()); };
   key = getBlock(layout.key, tiles.keyBlock, tiles.getRowLength());
   value = getBlock(layout.value, tiles.keyBlock, tiles.getRowLength());
   queryRows = getBlock(layout.queryRows, tiles.queryBlock, tiles.getRowLength());
   doutRows = getBlock(layout.doutRows, tiles.queryBlock, tiles.getRowLength());
-  int64_t rows = layout.second < 0 ? tiles.getPaddedQueries() : tiles.keyBlock;
-  accumulator = getBlock(layout.accumulator, rows, tiles.getPaddedDim());
-  second = getBlock(layout.second, rows, tiles.getPaddedDim());
+  accumulator = getRows(layout.accumulator, tiles.getPaddedQueries());
+  dkey = getRows(layout.dkey, tiles.keyBlock);
+  dvalue = getRows(layout.dvalue, tiles.keyBlock);
   for (auto [target, offset] :
        {std::pair<Value *, int64_t>{&maximum, layout.maximum}, {&total, layout.total}, {&factor, layout.factor}})
     *target = offset < 0 ? Value() : e.view(scratchBytes, e.index(offset), {tiles.queryBlock}, {}, e.accumulator);
@@ -355,7 +356,7 @@ void AttentionScores::loadBias() {
 //===-- Products over keys or queries ---------------------------------------------------------------------------===//
 
 void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin,
-                                     Value end) {
+                                     Value end, bool overwrite) {
   int64_t rows = tiles.rows, all = tiles.getPaddedDim() / tiles.lanes;
   // D in register tiles of about equal width: 80 is 48 + 32, not 64 + 16.
   int64_t parts = (all + getVectors() - 1) / getVectors(), wide = (all + parts - 1) / parts,
@@ -368,7 +369,7 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
       columns.push_back(e.add(column, v * tiles.lanes));
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t v = 0; v < vectors; ++v)
-        init.push_back(e.load(out, {numbers[r], columns[v]}));
+        init.push_back(overwrite ? e.splat(0) : e.load(out, {numbers[r], columns[v]}));
     SmallVector<Value> sums = emitRegisterTile(
         e, rows, vectors, begin, end, init,
         [&](int64_t r, Value step) {
@@ -389,7 +390,7 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
 std::string getAttentionKey(ArrayRef<AttentionTiles> tiles) {
   std::string key;
   for (const AttentionTiles &pass : tiles)
-    key += "q" + std::to_string(pass.queryBlock) + "k" + std::to_string(pass.keyBlock);
+    key += "q" + std::to_string(pass.queryBlock) + "k" + std::to_string(pass.keyBlock) + "s" + std::to_string(pass.splits);
   return key;
 }
 

@@ -54,7 +54,7 @@ public:
   Value scores, gradient, keep, softcap, bias, sum; ///< [keyBlock][scoreLength]
   Value key, value;                                 ///< [keyBlock][rowLength]
   Value queryRows, doutRows;                        ///< [queryBlock][rowLength]
-  Value accumulator, second;                        ///< [..][paddedDim]
+  Value accumulator, dkey, dvalue;                  ///< [..][paddedDim]
   Value maximum, total, factor;                     ///< [queryBlock]
 
   //===--- the current blocks
@@ -117,8 +117,9 @@ public:
   //===--- products over keys or queries
   //-----------------------------------------------------------------------------===//
   /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is
-  /// stored [step][row], otherwise [row][step].
-  void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end);
+  /// stored [step][row], otherwise [row][step]. `overwrite`: out[..] = the sum.
+  void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
+                      bool overwrite = false);
   /// The steps over keys of the six queries from `row`, and over queries of the six keys from `row`: what the mask
   /// leaves.
   BlockRange getKeysOfRows(Value row);
