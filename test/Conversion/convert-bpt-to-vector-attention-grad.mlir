@@ -1,19 +1,18 @@
 // RUN: bpt-opt %s --convert-bpt-to-vector=cpu=x86-64-v4 --canonicalize --split-input-file | FileCheck %s
 
-// Three phases, no atomics: delta into the workspace, dquery by blocks of queries, dkey and dvalue by blocks of keys. Seven
-// products: three for dquery (scores, dout . value, ds . key), four for dkey and dvalue.
+// Three phases, no atomics: delta into the workspace, the gradients by blocks of keys, and the sum of what the work items that
+// share a head's keys have of dquery. Five products: scores, dout . value, then dvalue, dkey and dquery.
 // CHECK-LABEL: func private @attention_grad_0
 // CHECK: memref.view %{{.*}} : memref<?xi8> to memref<?xf32>
 // CHECK: scf.forall
 // CHECK: scf.forall
+// CHECK: memref.view %{{.*}} : memref<?xi8> to memref<{{.*}}x64xf32>
+// CHECK-COUNT-96: vector.fma
+// CHECK-COUNT-96: vector.fma
 // CHECK-COUNT-96: vector.fma
 // CHECK-COUNT-96: vector.fma
 // CHECK-COUNT-96: vector.fma
 // CHECK: scf.forall
-// CHECK-COUNT-96: vector.fma
-// CHECK-COUNT-96: vector.fma
-// CHECK-COUNT-96: vector.fma
-// CHECK-COUNT-96: vector.fma
 // CHECK-NOT: scf.forall
 // CHECK-LABEL: func private @bpt_pack_panel_transposed
 func.func @gradient(%q: memref<1x512x2x64xf32>, %l: memref<1x2x512xf32>, %w: memref<4096xi8>) {
