@@ -20,6 +20,7 @@ int main(int argc, char **argv) {
   app.add_option("--stop-after", command.stopAfter, "graph | blocks | step | tiles | buffers | kernels | llvm, with --emit=mlir")
       ->capture_default_str();
   app.add_option("--dump-stages-to", options.dumpStagesTo, "folder that gets the IR of each stage; default: none");
+  app.add_flag("--profile", options.profile, "code that bpt-exec --profile can ask where its time goes (a little slower)");
   app.add_option("--memory", memory, "largest arena, e.g. 6GiB; default: no limit");
   app.footer("Exit codes: 0 ok, 1 bad input, 2 usage, 4 over --memory, 5 input or output failed.");
   if (std::optional<int> code = bpt::parseCommandLine(app, argc, argv))

@@ -59,6 +59,9 @@ def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
     * ops are on memrefs, and workspaces exist (`bpt-tile-blocks`) for the same `cpu`;
     * the innermost dim of operands of bpt ops is contiguous; outer strides are free.
 
+    With `profile`, each call carries the number of its region (`bpt.region`), and the module's attribute `bpt.regions` says
+    of each what op it was, where, and its FLOPs and bytes; bpt-outline-parallel calls the runtime around it.
+
     Kernels use `bpt.thread_scratch`; the module's attribute of that name says how many bytes they need at most.
 
     ```mlir
@@ -76,7 +79,8 @@ def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
     }
     ```
   }];
-  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
+  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">,
+                 Option<"profile", "profile", "bool", "false", "mark the calls of kernels as regions of a profile">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
                            "::bpt::BPTDialect"];
@@ -86,7 +90,8 @@ def OutlineParallelPass : Pass<"bpt-outline-parallel", "::mlir::ModuleOp"> {
   let description = [{
     The body of each `scf.forall` becomes a private function `(closure, item, scratch)`; captured values go through a closure
     on the stack, constants are repeated in the body. `bpt.thread_scratch` becomes the scratch the runtime passes.
-    Functions that run a parallel loop get the runtime's context as an argument (`bpt.context`).
+    Functions that run a parallel loop get the runtime's context as an argument (`bpt.context`). A call with a `bpt.region`
+    is put between calls of bpt_profile.
 
     Preconditions:
     * loops have no results and are not nested;

@@ -30,6 +30,7 @@ struct CompileOptions {
   std::vector<std::string> entries;    ///< functions to compile; empty: every public function
   int64_t memory = 0;                  ///< bytes the arena may have; 0: any
   int64_t threads = 1;                 ///< threads the budget is checked for
+  bool profile = false;                ///< code reports to the runtime where its time goes (CPU only)
   std::string dumpStagesTo;            ///< folder that gets <number>-<stage>.mlir; empty: none
 };
 

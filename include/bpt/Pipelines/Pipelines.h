@@ -12,6 +12,7 @@ struct LowerOptions : mlir::PassPipelineOptions<LowerOptions> {
   Option<int64_t> budget{*this, "budget", llvm::cl::desc("bytes the arena may have; 0: any"), llvm::cl::init(0)};
   Option<int64_t> threads{*this, "threads", llvm::cl::desc("threads the plan is held against the budget for"),
                           llvm::cl::init(1)};
+  Option<bool> profile{*this, "profile", llvm::cl::desc("code reports begin and end of each op"), llvm::cl::init(false)};
   Option<bool> printPlan{*this, "print-plan", llvm::cl::desc("print who is alive at the peak"), llvm::cl::init(false)};
 };
 

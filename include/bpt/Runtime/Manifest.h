@@ -58,6 +58,15 @@ struct EntryInfo {
   int64_t dynamicDims() const;
 };
 
+/// An op of the source program that profiled code says begin and end of.
+struct RegionInfo {
+  std::string op;       ///< "bpt.attention"
+  std::string function; ///< the function it is in: "layer.vjp"
+  std::string place;    ///< where it comes from: "graph.mlir:12"; may be empty
+  int64_t flops = 0;    ///< model FLOPs of one call; 0: unknown or none
+  int64_t bytes = 0;    ///< of its operands, each counted once; 0: unknown
+};
+
 struct Manifest {
   std::string compiler; ///< version that wrote it
   std::string target;   ///< "cpu" or "reference"
@@ -68,6 +77,7 @@ struct Manifest {
   /// behind the entry's slots.
   int64_t threadScratch = 0;
   std::vector<EntryInfo> entries;
+  std::vector<RegionInfo> regions; ///< of code compiled for profiling
 
   /// The entry called `name`; an error with the nearest name and the list of names. An empty name means the only entry.
   Expected<const EntryInfo *> find(const std::string &name) const;

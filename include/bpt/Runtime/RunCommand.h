@@ -1,6 +1,7 @@
 // Runs one entry of a program as bpt-exec and bpt-run do: arguments from a file or made up, results to a file, a
 // benchmark, the memory plan, and the comparison with a reference.
 #pragma once
+#include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Program.h"
 #include "bpt/Runtime/SafeTensors.h"
 #include "bpt/Runtime/Tensor.h"
@@ -27,11 +28,15 @@ struct RunRequest {
   int64_t memoryLimit = 0;             ///< bytes the arena may have; 0: no limit
   bool plan = false;                   ///< only print the memory plan
   bool json = false;                   ///< print JSON
+  bool profile = false;                ///< report time by op: of the timed runs, or of the only one
+  std::string trace;                   ///< file for the trace of a profile; empty: none
+
+  bool profiles() const { return profile || !trace.empty(); }
   const char *ompNumThreads = nullptr; ///< value of OMP_NUM_THREADS, or null
 };
 
 /// Adds the flags of RunRequest to `app`: --entry --inputs --outputs --shape --threads --seed --bench --memory --plan
-/// --json.
+/// --json --profile --trace.
 void addRunOptions(CLI::App &app, RunRequest &request);
 
 /// Figures of a run; times are 0 without a benchmark.
@@ -64,6 +69,8 @@ public:
   Status execute();
   const std::vector<NamedTensor> &results() const { return named; }
 
+  /// Runs report to `profile` from now on.
+  void profileInto(Profile *profile) { prepared.profileInto(profile); }
   /// Runs `count` times and keeps the times. execute() first: it is the warm-up.
   Status bench(int count);
 
@@ -99,11 +106,11 @@ std::string comparisonJson(const std::vector<Comparison> &comparisons);
 std::string formatComparison(const std::vector<Comparison> &comparisons);
 
 /// The benchmark as JSON: entry target threads seconds flops gflops argument_bytes planned_peak_bytes
-/// measured_peak_bytes.
-std::string benchJson(const RunReport &report);
+/// measured_peak_bytes; with `profile` also that, as the last field.
+std::string benchJson(const RunReport &report, const Profile *profile = nullptr);
 /// A run without benchmark as JSON: entry target threads, the bytes, and of each result type, shape, min, max, mean and
-/// the number of elements that are not finite.
-std::string runJson(const EntryRun &run);
+/// the number of elements that are not finite; with `profile` also that.
+std::string runJson(const EntryRun &run, const Profile *profile = nullptr);
 /// Both for people.
 std::string formatRun(const EntryRun &run);
 std::string formatBench(const RunReport &report);

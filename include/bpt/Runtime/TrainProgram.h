@@ -2,6 +2,7 @@
 // buffers.
 #pragma once
 #include "bpt/Runtime/Arena.h"
+#include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Program.h"
 #include "bpt/Runtime/TrainOptions.h"
 #include "bpt/Runtime/TrainState.h"
@@ -89,6 +90,10 @@ public:
   /// Model FLOPs of one step; 0 where the program does not say.
   int64_t stepFlops() const { return flops; }
 
+  /// Has the steps report to a profile; null where the program was not compiled for one.
+  void profileSteps();
+  const Profile *stepProfile() const { return profile.get(); }
+
   /// Allocates the arena. Errors: exit 4.
   Status allocate();
 
@@ -146,6 +151,7 @@ private:
   Tensor tokenView, targetView;
   std::vector<Tensor> trainArguments;
   std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Profile> profile;
 };
 
 } // namespace bpt

@@ -2,6 +2,7 @@
 #pragma once
 #include "bpt/Runtime/Error.h"
 #include "bpt/Runtime/Metrics.h"
+#include "bpt/Runtime/Profile.h"
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -39,6 +40,8 @@ public:
   void validation(int64_t step, double loss);
   void sample(int64_t step, const std::string &text, const std::vector<int32_t> &ids);
   void note(const std::string &message);
+  /// Where the time of the steps went, by op.
+  void profile(const Profile &profile);
 
   /// The first failed write; exit 5.
   Status status() const { return failure; }

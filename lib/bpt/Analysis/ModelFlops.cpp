@@ -24,6 +24,13 @@ static std::optional<int64_t> countContraction(linalg::LinalgOp op) {
   return points;
 }
 
+std::optional<int64_t> countOpFlops(Operation *op) {
+  if (auto model = dyn_cast<CostModelOpInterface>(op))
+    return model.getFlops();
+  auto structured = dyn_cast<linalg::LinalgOp>(op);
+  return structured ? countContraction(structured) : 0;
+}
+
 std::optional<ModelFlops> countModelFlops(func::FuncOp function) {
   if (auto recorded = function->getAttrOfType<DenseI64ArrayAttr>(modelFlopsAttr))
     return ModelFlops{recorded[0], recorded[1]};
@@ -31,14 +38,10 @@ std::optional<ModelFlops> countModelFlops(func::FuncOp function) {
   WalkResult walked = function.walk([&](Operation *op) {
     if (isa<CheckpointOp, BlockwiseOp, func::CallOp>(op))
       return WalkResult::interrupt();
-    std::optional<int64_t> flops = 0;
+    std::optional<int64_t> flops = countOpFlops(op);
     double backwardFactor = 2;
-    if (auto model = dyn_cast<CostModelOpInterface>(op)) {
-      flops = model.getFlops();
+    if (auto model = dyn_cast<CostModelOpInterface>(op))
       backwardFactor = model.getBackwardFactor();
-    } else if (auto structured = dyn_cast<linalg::LinalgOp>(op)) {
-      flops = countContraction(structured);
-    }
     if (!flops)
       return WalkResult::interrupt();
     total.forward += *flops;

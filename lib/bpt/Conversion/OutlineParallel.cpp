@@ -19,7 +19,19 @@ using namespace mlir;
 namespace {
 
 constexpr llvm::StringLiteral contextAttr = "bpt.context";
-constexpr llvm::StringLiteral runtimeFunction = "bpt_parallel_for";
+constexpr llvm::StringLiteral regionAttr = "bpt.region";
+constexpr llvm::StringLiteral loopFunction = "bpt_parallel_for";
+constexpr llvm::StringLiteral profileFunction = "bpt_profile";
+
+/// Declares a function of the runtime; the context is its first argument.
+void declareRuntimeFunction(ModuleOp module, StringRef name, TypeRange types) {
+  if (module.lookupSymbol(name))
+    return;
+  OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
+  SmallVector<Type> all{LLVM::LLVMPointerType::get(module.getContext())};
+  llvm::append_range(all, types);
+  func::FuncOp::create(builder, module.getLoc(), name, builder.getFunctionType(all, {})).setPrivate();
+}
 
 Value getContextArgument(func::FuncOp function) {
   for (BlockArgument argument : function.getArguments())
@@ -53,7 +65,7 @@ private:
     needs[function] = false; // recursion is refused by bpt-plan-memory
     bool result = false;
     function.walk([&](Operation *op) {
-      if (isa<scf::ForallOp>(op))
+      if (isa<scf::ForallOp>(op) || op->hasAttr(regionAttr))
         result = true;
       if (auto call = dyn_cast<func::CallOp>(op))
         if (auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee()))
@@ -221,17 +233,9 @@ private:
     total = arith::IndexCastOp::create(builder, loc, i64, total);
     Value function = func::ConstantOp::create(builder, loc, body.getFunctionType(), body.getName());
     function = UnrealizedConversionCastOp::create(builder, loc, pointer, function).getResult(0);
-    declareRuntimeFunction();
-    func::CallOp::create(builder, loc, runtimeFunction, TypeRange{},
+    declareRuntimeFunction(module, loopFunction, {pointer, pointer, i64});
+    func::CallOp::create(builder, loc, loopFunction, TypeRange{},
                          ValueRange{getContextArgument(parent), function, closure, total});
-  }
-
-  void declareRuntimeFunction() {
-    if (module.lookupSymbol(runtimeFunction))
-      return;
-    OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
-    auto type = builder.getFunctionType({pointer, pointer, pointer, i64}, {});
-    func::FuncOp::create(builder, module.getLoc(), runtimeFunction, type).setPrivate();
   }
 
   static Value castTo(OpBuilder &builder, Location loc, Value value, Type type) {
@@ -247,12 +251,36 @@ private:
   unsigned numBodies = 0;
 };
 
+/// Tells the runtime when each region begins and ends.
+void reportRegions(ModuleOp module) {
+  SmallVector<func::CallOp> calls;
+  module.walk([&](func::CallOp call) {
+    if (call->hasAttr(regionAttr))
+      calls.push_back(call);
+  });
+  for (func::CallOp call : calls) {
+    OpBuilder builder(call);
+    Type i64 = builder.getI64Type(), i32 = builder.getI32Type();
+    declareRuntimeFunction(module, profileFunction, {i64, i32});
+    Location loc = call.getLoc();
+    Value context = getContextArgument(call->getParentOfType<func::FuncOp>());
+    Value region = LLVM::ConstantOp::create(builder, loc, i64, call->getAttr(regionAttr));
+    for (int begins : {1, 0}) {
+      Value flag = LLVM::ConstantOp::create(builder, loc, i32, builder.getI32IntegerAttr(begins));
+      func::CallOp::create(builder, loc, profileFunction, TypeRange{}, ValueRange{context, region, flag});
+      builder.setInsertionPointAfter(call);
+    }
+    call->removeAttr(regionAttr);
+  }
+}
+
 class OutlineParallel : public bpt::impl::OutlineParallelPassBase<OutlineParallel> {
   using Base::Base;
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
     ContextArguments(module).add();
+    reportRegions(module);
     auto scratch = module->getAttrOfType<IntegerAttr>("bpt.thread_scratch");
     LoopOutliner outliner(module, scratch ? scratch.getInt() : 0);
     SmallVector<scf::ForallOp> loops;

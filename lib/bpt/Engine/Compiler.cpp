@@ -210,6 +210,7 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
   lowering.cpu = options.cpu;
   lowering.budget = options.memory;
   lowering.threads = options.threads;
+  lowering.profile = options.profile;
   bool reference = options.target == Target::Reference;
   using Builder = void (*)(OpPassManager &, const LowerOptions &);
   const std::pair<Stage, Builder> steps[] = {
@@ -257,6 +258,12 @@ Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &
   });
   if (error)
     return *error;
+  if (auto regions = module->getAttrOfType<ArrayAttr>("bpt.regions"))
+    for (auto region : regions.getAsRange<DictionaryAttr>()) {
+      auto text = [&](llvm::StringRef key) { return region.getAs<StringAttr>(key).str(); };
+      auto number = [&](llvm::StringRef key) { return region.getAs<IntegerAttr>(key).getInt(); };
+      manifest.regions.push_back({text("op"), text("function"), text("place"), number("flops"), number("bytes")});
+    }
   return manifest;
 }
 

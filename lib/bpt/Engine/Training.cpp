@@ -139,6 +139,7 @@ Expected<Program> compileTraining(const TrainOptions &options) {
   if (!target)
     return target.takeError();
   compile.target = *target;
+  compile.profile = options.profile && *target == Target::CPU;
   compile.entries = {"train_step", "loss"};
   if (heads == 1)
     compile.entries.push_back("next_logits");

@@ -23,6 +23,7 @@ void addReferenceKernels(OpPassManager &manager, const LowerOptions &options) {
 void addCPUKernels(OpPassManager &manager, const LowerOptions &options) {
   ConvertBPTToVectorPassOptions kernels;
   kernels.cpu = options.cpu;
+  kernels.profile = options.profile;
   manager.addPass(createConvertBPTToVectorPass(kernels));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());

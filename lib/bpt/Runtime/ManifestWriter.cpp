@@ -85,6 +85,12 @@ std::string writeManifest(const Manifest &manifest) {
                {"entries", Json::array()}};
   for (const EntryInfo &entry : manifest.entries)
     json["entries"].push_back(entryJson(entry));
+  for (const RegionInfo &region : manifest.regions)
+    json["regions"].push_back({{"op", region.op},
+                               {"function", region.function},
+                               {"place", region.place},
+                               {"flops", region.flops},
+                               {"bytes", region.bytes}});
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -1,5 +1,6 @@
 // Programs and entries: checks, the plan, the arena, and the call.
 #include "bpt/Runtime/Program.h"
+#include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Arguments.h"
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/Sizes.h"
@@ -28,6 +29,7 @@ struct Entry::Impl {
   Plan plan;
   std::shared_ptr<Arena> arena;
   std::unique_ptr<ThreadPool> threads;
+  Profile *profile = nullptr;
 
   Status takeShapes(const std::vector<Shape> &given);
   Status evaluateResults();
@@ -142,6 +144,7 @@ Status Entry::Impl::takeArena(const PrepareOptions &options) {
 const EntryInfo &Entry::info() const { return *impl->info; }
 const Plan &Entry::plan() const { return impl->plan; }
 const std::vector<Shape> &Entry::resultShapes() const { return impl->results; }
+void Entry::profileInto(Profile *profile) { impl->profile = profile; }
 int64_t Entry::flops() const { return impl->flops; }
 
 Status Entry::prepare(const std::vector<Shape> &shapes, const PrepareOptions &options) {
@@ -203,11 +206,16 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   context.threads = impl->threads.get();
   context.scratch = impl->arena->data() + impl->plan.scratchOffset;
   context.scratchStride = impl->plan.scratchStride;
+  context.profile = impl->profile;
   std::vector<void *> pointers;
   for (const Tensor &argument : arguments)
     pointers.push_back(argument.data());
+  if (impl->profile)
+    impl->profile->beginRun();
   int32_t status =
       impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), impl->plan.offsets.data());
+  if (impl->profile)
+    impl->profile->endRun();
   if (context.scratchRefused)
     return outOfMemory(fmt::format("entry {}: scratch of {} for a nested loop was refused", inQuotes(impl->info->name),
                                    formatBytes(context.scratchStride)));

@@ -68,24 +68,51 @@ Expected<std::string> planText(const Program &program, const RunRequest &request
   return request.json ? planJson(*plan) + "\n" : formatPlan(*plan);
 }
 
+Status writeTrace(const std::string &path, const Profile &profile) {
+  Expected<OutputFile> file = OutputFile::create(path);
+  if (!file)
+    return file.takeError();
+  if (Status status = file->write(profile.trace()); !status)
+    return status;
+  return file->close();
+}
+
 Expected<std::string> runText(const Program &program, const RunRequest &request, std::string &warnings) {
   if (request.plan)
     return planText(program, request, warnings);
   Expected<EntryRun> run = EntryRun::start(program, request, warnings);
   if (!run)
     return run.takeError();
+  std::optional<Profile> profile;
+  if (request.profiles()) {
+    if (program.manifest().regions.empty())
+      return badInput("the program was compiled without --profile, so it cannot say where its time goes");
+    profile.emplace(program.manifest().regions);
+  }
+  const Profile *report = request.profile ? &*profile : nullptr;
+  if (profile && request.bench == 0)
+    run->profileInto(&*profile);
   if (Status status = run->execute(); !status)
     return status.takeError();
   // Before the benchmark: its runs write over the results.
   if (!request.outputs.empty())
     if (Status status = writeSafeTensors(request.outputs, run->results()); !status)
       return status.takeError();
-  if (request.bench == 0)
-    return request.json ? runJson(*run) + "\n" : formatRun(*run);
-  std::string results = request.json ? "" : formatRun(*run);
-  if (Status status = run->bench(request.bench); !status)
-    return status.takeError();
-  return request.json ? benchJson(run->report()) + "\n" : results + formatBench(run->report());
+  std::string text = request.json ? "" : formatRun(*run);
+  if (request.bench > 0) {
+    if (profile)
+      run->profileInto(&*profile);
+    if (Status status = run->bench(request.bench); !status)
+      return status.takeError();
+  }
+  if (!request.trace.empty())
+    if (Status status = writeTrace(request.trace, *profile); !status)
+      return status.takeError();
+  if (request.json)
+    return (request.bench > 0 ? benchJson(run->report(), report) : runJson(*run, report)) + "\n";
+  if (request.bench > 0)
+    text += formatBench(run->report());
+  return report ? text + report->table() : text;
 }
 
 } // namespace

@@ -88,6 +88,11 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
       ->type_name("BYTES")
       ->default_str("no limit");
   app.add_flag("--plan", request.plan, "print the memory plan for these arguments and do not run");
+  app.add_flag("--profile", request.profile,
+               "report time, FLOPs and bytes by op: of the timed runs with --bench, else of the run");
+  app.add_option("--trace", request.trace, "file for the profiled runs as a trace that Perfetto opens")
+      ->type_name("FILE")
+      ->default_str("none");
   app.add_flag("--json", request.json, "print JSON");
 }
 

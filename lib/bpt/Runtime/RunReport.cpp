@@ -62,8 +62,14 @@ size_t nameWidth(const std::vector<std::string> &names) {
 
 } // namespace
 
-std::string benchJson(const RunReport &report) {
-  return dump({{"entry", report.entry},
+static std::string dumpWith(Json json, const Profile *profile) {
+  if (profile)
+    json["profile"] = Json::parse(profile->json());
+  return dump(json);
+}
+
+std::string benchJson(const RunReport &report, const Profile *profile) {
+  Json json = {{"entry", report.entry},
                {"target", report.target},
                {"threads", report.threads},
                {"seconds", report.seconds},
@@ -71,10 +77,11 @@ std::string benchJson(const RunReport &report) {
                {"gflops", report.gflops()},
                {"argument_bytes", report.argumentBytes},
                {"planned_peak_bytes", report.plannedPeakBytes},
-               {"measured_peak_bytes", report.measuredPeakBytes}});
+               {"measured_peak_bytes", report.measuredPeakBytes}};
+  return dumpWith(std::move(json), profile);
 }
 
-std::string runJson(const EntryRun &run) {
+std::string runJson(const EntryRun &run, const Profile *profile) {
   const RunReport &report = run.report();
   Json json = {{"entry", report.entry},
                {"target", report.target},
@@ -92,7 +99,7 @@ std::string runJson(const EntryRun &run) {
                                     {"mean", statistics.mean},
                                     {"non_finite", statistics.nonFinite}};
   }
-  return dump(json);
+  return dumpWith(std::move(json), profile);
 }
 
 std::string formatRun(const EntryRun &run) {

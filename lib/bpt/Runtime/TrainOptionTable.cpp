@@ -73,7 +73,7 @@ static std::vector<OptionSpec> makeTable() {
       {"sample-prompt", &O::samplePrompt, K::Text, "TEXT", "a line break", run, {}, 1, 0, plain, "what to continue: text (vocabulary of 256 bytes) or ids such as 5,17"},
       {"sample-tokens", &O::sampleTokens, K::Integer, "TOKENS", nullptr, run, {}, 1, any, plain, "length of a sample"},
       {"sample-temperature", &O::sampleTemperature, K::Real, "FACTOR", nullptr, run, {}, 0, any, plain, "of the sampling distribution; 0: the likeliest token"},
-      {"profile", &O::profile, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "report at the end where the time went"},
+      {"profile", &O::profile, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "report at the end where the time went, also by op, and write trace.json for Perfetto"},
       {"dry-run", &O::dryRun, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "compile, plan and print the table; allocate and write nothing"},
       {"json", &O::json, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "print one JSON object a line instead of text"},
       {"config", &O::config, K::File, "FILE", "none", run, {}, 1, 0, mode, "TOML file with any of these options (min_lr = 1e-5); the command line wins"},

@@ -247,6 +247,13 @@ void TrainProgram::convertParameters(const Inference &inference) {
     }
 }
 
+void TrainProgram::profileSteps() {
+  if (program.manifest().regions.empty())
+    return;
+  profile = std::make_unique<Profile>(program.manifest().regions);
+  train->profileInto(profile.get());
+}
+
 Expected<StepResult> TrainProgram::runStep(int64_t number, double lr, int64_t seed) {
   trainArguments[step.step].as<int64_t>()[0] = number;
   trainArguments[step.lr].set(0, lr);

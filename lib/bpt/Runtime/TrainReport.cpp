@@ -127,4 +127,10 @@ void TrainReport::note(const std::string &message) {
   line(json ? fmt::format(R"({{"event":"note","message":{}}})", quotedJson(message)) : message);
 }
 
+void TrainReport::profile(const Profile &profile) {
+  std::string table = profile.table();
+  table.pop_back(); // the line break that line() adds
+  line(json ? fmt::format(R"({{"event":"profile","runs":{},"ops":{}}})", profile.runs(), profile.json()) : table);
+}
+
 } // namespace bpt

@@ -21,7 +21,7 @@ public:
 
 private:
   /// Seconds spent in each part of the run, for --profile.
-  struct Profile {
+  struct Parts {
     double compile = 0, start = 0, data = 0, step = 0, validation = 0, sampling = 0, checkpoints = 0;
   };
 
@@ -56,7 +56,7 @@ private:
   const ProgramSource &source;
   const TrainEnvironment &environment;
   TrainReport report;
-  Profile profile;
+  Parts profile;
 
   std::optional<RunDirectory> directory;
   std::optional<CheckpointInfo> resumed;

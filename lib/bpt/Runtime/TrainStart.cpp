@@ -314,6 +314,8 @@ Status TrainRun::startState() {
   TimedPart time(profile.start);
   if (Status status = program->allocate(); !status)
     return status;
+  if (options.profile)
+    program->profileSteps();
   Status loaded = resumed ? loadCheckpoint(*resumed, program->state().model, program->state().optimizer)
                           : initialize(program->state(), program->signature().parameters);
   if (!loaded)

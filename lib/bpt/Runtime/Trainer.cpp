@@ -201,6 +201,11 @@ Status TrainRun::loop() {
     if (Status status = save(step); !status)
       return status;
   summarize(step, time.seconds());
+  if (const Profile *ops = program->stepProfile(); ops && ops->runs()) {
+    report.profile(*ops);
+    if (Status status = directory->replaceFile("trace.json", ops->trace()); !status)
+      return status;
+  }
   if (interruptSignal())
     return interrupted(step);
   return report.status();

@@ -65,7 +65,7 @@ struct ConvertBPTToVectorPass : impl::ConvertBPTToVectorPassBase<ConvertBPTToVec
       return signalPassFailure();
     }
     // Contractions first: they take the fills before them along.
-    KernelCache kernels(module, *target);
+    KernelCache kernels(module, *target, profile);
     auto isOurs = [](Operation *op) {
       return !isa<ThreadScratchOp>(op) && (isa<BPTDialect>(op->getDialect()) || isa<linalg::LinalgOp, memref::CopyOp>(op));
     };
@@ -75,6 +75,7 @@ struct ConvertBPTToVectorPass : impl::ConvertBPTToVectorPassBase<ConvertBPTToVec
     };
     if (failed(lowerAll(module, kernels, isProduct)) || failed(lowerAll(module, kernels, isOurs)))
       return signalPassFailure();
+    kernels.attachRegions();
     module->setAttr("bpt.thread_scratch", Builder(module).getI64IntegerAttr(kernels.getScratchBytes()));
   }
 };

@@ -1,5 +1,6 @@
 // Kernels by signature: keys, argument types, calls.
 #include "Kernels.h"
+#include "bpt/Analysis/ModelFlops.h"
 #include "bpt/Analysis/TileSizes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/raw_ostream.h"
@@ -84,9 +85,42 @@ LogicalResult KernelCache::replace(Operation *op, StringRef name, Type accumulat
   for (const KernelOperand &operand : operands)
     if (operand.value)
       values.push_back(castTo(builder, op->getLoc(), operand.value, types[values.size()]));
-  func::CallOp::create(builder, op->getLoc(), function, values);
+  auto call = func::CallOp::create(builder, op->getLoc(), function, values);
+  if (profile)
+    markRegion(call, op);
   op->erase();
   return success();
+}
+
+/// Bytes of all operands; 0 where a size is dynamic.
+static int64_t countBytes(Operation *op) {
+  int64_t bytes = 0;
+  for (Value operand : op->getOperands())
+    if (auto type = dyn_cast<MemRefType>(operand.getType())) {
+      if (!type.hasStaticShape())
+        return 0;
+      bytes += type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    }
+  return bytes;
+}
+
+void KernelCache::markRegion(func::CallOp call, Operation *op) {
+  Builder builder(module.getContext());
+  std::string place;
+  if (auto line = op->getLoc()->findInstanceOf<FileLineColLoc>())
+    place = line.getFilename().str() + ":" + std::to_string(line.getLine());
+  call->setAttr("bpt.region", builder.getI64IntegerAttr(regions.size()));
+  regions.push_back(builder.getDictionaryAttr(
+      {builder.getNamedAttr("op", builder.getStringAttr(op->getName().getStringRef())),
+       builder.getNamedAttr("function", builder.getStringAttr(op->getParentOfType<func::FuncOp>().getName())),
+       builder.getNamedAttr("place", builder.getStringAttr(place)),
+       builder.getNamedAttr("flops", builder.getI64IntegerAttr(countOpFlops(op).value_or(0))),
+       builder.getNamedAttr("bytes", builder.getI64IntegerAttr(countBytes(op)))}));
+}
+
+void KernelCache::attachRegions() {
+  if (profile)
+    module->setAttr("bpt.regions", ArrayAttr::get(module.getContext(), regions));
 }
 
 func::FuncOp KernelCache::getHelper(StringRef name, Type accumulator, TypeRange arguments, TypeRange results,

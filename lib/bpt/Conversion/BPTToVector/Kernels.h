@@ -18,7 +18,9 @@ struct KernelOperand {
 
 class KernelCache {
 public:
-  KernelCache(mlir::ModuleOp module, const TargetInfo &target) : module(module), target(target) {}
+  /// `profile`: calls are marked as regions of a profile.
+  KernelCache(mlir::ModuleOp module, const TargetInfo &target, bool profile)
+      : module(module), target(target), profile(profile) {}
 
   const TargetInfo &getTarget() const { return target; }
 
@@ -42,7 +44,11 @@ public:
   /// Largest scratch of all kernels so far.
   int64_t getScratchBytes() const { return scratchBytes; }
 
+  /// Records the regions on the module, if there are any.
+  void attachRegions();
+
 private:
+  void markRegion(mlir::func::CallOp call, mlir::Operation *op);
   mlir::func::FuncOp createFunction(llvm::StringRef name, mlir::Location loc, mlir::TypeRange arguments,
                                     mlir::TypeRange results);
   mlir::ModuleOp module;
@@ -50,6 +56,8 @@ private:
   llvm::StringMap<mlir::func::FuncOp> functions;
   llvm::StringMap<unsigned> names;
   int64_t scratchBytes = 0;
+  bool profile;
+  llvm::SmallVector<mlir::Attribute> regions;
 };
 
 /// The kernel's type for an operand: see KernelOperand.
