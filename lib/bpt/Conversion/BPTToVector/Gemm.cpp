@@ -197,7 +197,7 @@ void Gemm::parallelBlocks(Value count, Value m, Value n, int64_t copies,
   };
   // From the largest block to the smallest; the first with enough items wins. Shapes decide, threads do not.
   Value rows, columns;
-  const std::pair<int64_t, int64_t> shrink[] = {{4, 4}, {4, 2}, {2, 2}, {2, 1}, {1, 1}};
+  const std::pair<int64_t, int64_t> shrink[] = {{4, 4}, {2, 4}, {1, 4}, {1, 2}, {1, 1}};
   for (auto [byRows, byColumns] : shrink) {
     Value nextRows = split(m, std::max(tiles.blockRows / byRows / tiles.rows, int64_t(1)) * tiles.rows, tiles.rows);
     Value nextColumns = split(n, std::max(maxColumns / byColumns / panel, int64_t(1)) * panel, panel);
