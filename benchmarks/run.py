@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Speed and memory against goals.
+"""Speed and memory against goals and peers.
 
   run.py --bin build/bin [cpu|memory] [--full] [--json=FILE] [--filter=REGEX]
 One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","vs","goal","holds"}; memory rows have
-"planned_bytes","allocated_bytes" instead of speeds. FLOPs are model FLOPs of visible work. Peak is measured in the same run.
+"planned_bytes","allocated_bytes" instead of speeds. FLOPs are model FLOPs of visible work. The peak is measured around each row,
+PyTorch and OpenBLAS in turns with it; `vs` holds the peer's time / ours. A peer that cannot be installed is named and left out.
 """
 import argparse, json, os, re, subprocess, sys, tempfile
+
+import chart
+from peers import OpenBLAS, PyTorch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -85,41 +89,67 @@ def contraction(m, n, k):
 }}"""
 
 
-# work, shape, (flops, module), goal as share of peak
+# work, dtype, what the peers need to know, (flops, module), goal as share of peak, goals as ratios to peers
 def cpu_rows(full):
-    third = 1 / 3
-    yield "contraction", "1024x1024x1024", contraction(1024, 1024, 1024), third
-    yield "contraction", "2048x2048x2048", contraction(2048, 2048, 2048), third
+    for size in (1000, 1024, 2048) + ((1023, 4095, 4096) if full else ()):
+        yield "contraction", {"m": size, "n": size, "k": size}, contraction(size, size, size), 0.92, {"openblas": 0.97, "pytorch": 1.0}
     for dim in (64, 128):
         for mask in ("full", "causal"):
-            for length, heads in ((1024, 12), (4096, 2)) + (((16384, 1),) if full else ()):
-                shape = f"B1 S{length} H{heads} D{dim} {mask}"
-                yield "attention", shape, attention(1, length, heads, dim, mask), third
-                yield "attention_grad", shape, attention(1, length, heads, dim, mask, True), None
+            causal = mask == "causal"
+            for length, heads in ((1024, 12), (4096, 2)) + (((1024, 1), (4096, 12), (16384, 1)) if full else ()):
+                slack = 0.08 if length == 1024 else 0
+                sizes = {"batch": 1, "length": length, "heads": heads, "dim": dim, "mask": mask}
+                yield ("attention", sizes, attention(1, length, heads, dim, mask), (0.75 if causal else 0.80) - slack,
+                       {"pytorch": 1.8 if causal and dim == 128 else 1.3})
+                yield ("attention_grad", sizes, attention(1, length, heads, dim, mask, True), (0.65 if causal else 0.70) - slack,
+                       {"pytorch": 1.4})
     for rows, embed, hidden in ((4096, 768, 3072),) + (((2048, 2048, 8192),) if full else ()):
-        yield "feed_forward", f"{rows}x{embed}x{hidden}", feed_forward(rows, embed, hidden), third
-        yield "feed_forward_grad", f"{rows}x{embed}x{hidden}", feed_forward(rows, embed, hidden, True), third
+        sizes = {"rows": rows, "embed": embed, "hidden": hidden}
+        yield "feed_forward", sizes, feed_forward(rows, embed, hidden), 0.88, {"pytorch": 1.4}
+        yield "feed_forward_grad", sizes, feed_forward(rows, embed, hidden, True), 0.88, {"pytorch": 1.4}
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def measure(arguments, path, request, peers):
+    """Rounds of ours, each peer and the peak, in turns: medians of the times, and the peak of the same minutes."""
+    ours, rates, theirs = [], [], {peer.name: [] for peer in peers}
+    for _ in range(arguments.rounds):
+        rates.append(peak(arguments))
+        report, error = bench_entry(arguments, path, "f", 3)
+        if error:
+            return {"error": error}
+        ours.append(report["seconds"])
+        for peer in peers:
+            if (seconds := peer.measure(request)) is not None:
+                theirs[peer.name].append(seconds)
+    rates.append(peak(arguments))
+    seconds = median(ours)
+    return {"seconds": seconds, "peak": max(rates), "vs": {name: round(median(times) / seconds, 2) for name, times in theirs.items() if times}}
 
 
 def bench_cpu(arguments, emit):
-    for work, shape, (flops, text), goal in cpu_rows(arguments.full):
+    peers = [peer for peer in (PyTorch(arguments.build), OpenBLAS(arguments.build)) if peer.available()]
+    for work, sizes, (flops, text), goal, ratios in cpu_rows(arguments.full):
+        shape = " ".join(f"{name}={value}" for name, value in sizes.items())
         if not re.search(arguments.filter, f"{work} {shape}"):
             continue
         with tempfile.NamedTemporaryFile("w", suffix=".mlir") as f:
             f.write(text)
             f.flush()
-            before = peak(arguments)
-            report, error = bench_entry(arguments, f.name, "f")
-            rate = max(before, peak(arguments))
+            result = measure(arguments, f.name, {"work": work, "dtype": "f32", "runs": 3, **sizes}, peers)
         row = {"work": work, "dtype": "f32", "shape": shape}
-        if error:
-            row["error"] = error
-        else:
-            share = flops / report["seconds"] * 1e-9 / rate
-            row |= {"seconds": report["seconds"], "gflops": round(flops / report["seconds"] * 1e-9, 1), "of_peak": round(share, 3), "vs": {}}
-            if goal:
-                row |= {"goal": f"of_peak >= {goal:.2f}", "holds": share >= goal}
-        emit(row)
+        if "error" in result:
+            emit(row | result)
+            continue
+        share = flops / result["seconds"] * 1e-9 / result["peak"]
+        wanted = {name: ratio for name, ratio in ratios.items() if name in result["vs"]}
+        holds = share >= goal and all(result["vs"][name] >= ratio for name, ratio in wanted.items())
+        emit(row | {"seconds": result["seconds"], "gflops": round(flops / result["seconds"] * 1e-9, 1), "of_peak": round(share, 3),
+                    "vs": result["vs"], "goal": ", ".join([f"of_peak >= {goal:.2f}"] + [f"{n} >= {r}" for n, r in wanted.items()]),
+                    "holds": holds})
 
 
 def bench_memory(arguments, emit):
@@ -161,18 +191,26 @@ def main():
     parser.add_argument("--bin", default="build/bin", help="folder with bpt's tools")
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     parser.add_argument("--full", action="store_true", help="long rows too")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of ours, the peers and the peak for each row")
     parser.add_argument("--json", default="", help="also write the rows to this file, one object a line")
     parser.add_argument("--filter", default="", help="only rows whose work and shape match this expression")
     arguments = parser.parse_args()
     file = open(arguments.json, "w") if arguments.json else None
+    rows = []
 
     def emit(row):
+        rows.append(row)
         print(json.dumps(row), flush=True)
         if file:
             file.write(json.dumps(row) + "\n")
             file.flush()
 
     {"cpu": bench_cpu, "memory": bench_memory}[arguments.what](arguments, emit)
+    if arguments.what == "cpu":
+        path = os.path.splitext(arguments.json)[0] + ".svg" if arguments.json else os.path.join(arguments.build, "bench-cpu.svg")
+        with open(path, "w") as picture:
+            picture.write(chart.svg(rows))
+        print(f"bench: picture in {path}", file=sys.stderr)
     return 0
 
 

@@ -65,6 +65,25 @@ module attributes {bpt.thread_scratch = 256 : i64} {
 
 // -----
 
+// A region of a profile lies between two calls of the runtime.
+// CHECK-LABEL: func.func @profiled(
+// CHECK-SAME: %[[CONTEXT:.*]]: !llvm.ptr {bpt.context}
+// CHECK: %[[REGION:.*]] = llvm.mlir.constant(3 : i64)
+// CHECK: %[[BEGINS:.*]] = llvm.mlir.constant(1 : i32)
+// CHECK: call @bpt_profile(%[[CONTEXT]], %[[REGION]], %[[BEGINS]])
+// CHECK-NEXT: call @kernel() : () -> ()
+// CHECK-NEXT: %[[ENDS:.*]] = llvm.mlir.constant(0 : i32)
+// CHECK-NEXT: call @bpt_profile(%[[CONTEXT]], %[[REGION]], %[[ENDS]])
+func.func @profiled() {
+  call @kernel() {bpt.region = 3 : i64} : () -> ()
+  return
+}
+func.func private @kernel() {
+  return
+}
+
+// -----
+
 func.func @nested(%x: memref<4xf32>) {
   %zero = arith.constant 0.0 : f32
   scf.forall (%i) in (4) {

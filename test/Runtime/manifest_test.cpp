@@ -16,7 +16,8 @@ const std::string text =
     R"({"name":"loss","dtype":"F32","shape":[],"slot":1},)"
     R"({"name":"w.grad","dtype":"BF16","shape":[64,"d0 2 *"],"argument":0}],"slots":[)"
     R"({"name":"scores","kind":"workspace","bytes":"d0 d1 * 4 *","first":0,"last":3},)"
-    R"({"name":"loss","kind":"result","bytes":4,"first":3,"last":9}],"flops":"d0 64 *"}]})";
+    R"({"name":"loss","kind":"result","bytes":4,"first":3,"last":9}],"flops":"d0 64 *"}],)"
+    R"("regions":[{"op":"bpt.attention","function":"layer","place":"g.mlir:3","flops":12,"bytes":34}]})";
 
 std::string with(const std::string &from, const std::string &to) {
   std::string changed = text;
@@ -33,6 +34,9 @@ TEST(Manifest, IsRead) {
   EXPECT_EQ(manifest->target, "cpu");
   EXPECT_EQ(manifest->cpuFeatures, (std::vector<std::string>{"+avx512f", "+fma"}));
   EXPECT_EQ(manifest->threadScratch, 4096);
+  ASSERT_EQ(manifest->regions.size(), 1u);
+  EXPECT_EQ(manifest->regions[0].op, "bpt.attention");
+  EXPECT_EQ(manifest->regions[0].bytes, 34);
   const EntryInfo &entry = manifest->entries.at(0);
   EXPECT_EQ(entry.symbol, "bpt_entry_loss_grad");
   EXPECT_EQ(entry.dynamicDims(), 2);
