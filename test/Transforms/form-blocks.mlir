@@ -62,6 +62,8 @@
 // EFFICIENT-NOT: bpt.blockwise
 // EFFICIENT: linalg.contract {{.*}} -> tensor<2x32x24xf32>
 // EFFICIENT: bpt.attention {{.*}} -> tensor<2x32x2x4xf32>, tensor<2x2x32xf32>
+// All is kept, the hidden of the feed-forward layer, too.
+// EFFICIENT: bpt.feed_forward {{.*}} -> tensor<2x32x8xf32>, tensor<2x32x16xf32>
 func.func @loss(%x: tensor<2x32x8xf32>, %n: tensor<8xf32>, %w: tensor<8x24xf32>, %up: tensor<8x16xf32>,
                 %down: tensor<16x8xf32>) -> tensor<2x32x8xf32> {
   %zero = arith.constant 0.0 : f32

@@ -59,24 +59,46 @@ CheckpointOp createCheckpoint(const FoundLayer &layer, Keep keep) {
   return op;
 }
 
+/// Replaces `op` by one with a further out and result of these sizes, of the element type of `like`.
+template <typename OpTy> void addResult(OpTy op, Value like, ArrayRef<OpFoldResult> sizes) {
+  OpBuilder builder(op);
+  Location loc = op.getLoc();
+  Value empty = tensor::EmptyOp::create(builder, loc, sizes, getElementTypeOrSelf(like.getType()));
+  op.getOutsMutable().append(empty);
+  SmallVector<Type> types(op->getResultTypes());
+  types.push_back(empty.getType());
+  OperationState state(loc, op->getName(), op->getOperands(), types, op->getDiscardableAttrDictionary().getValue());
+  state.propertiesAttr = op->getPropertiesAsAttribute();
+  Operation *replacement = builder.create(state);
+  op->replaceAllUsesWith(replacement->getResults().take_front(op->getNumResults()));
+  op->erase();
+}
+
 /// vanilla: attention's probabilities exist as a tensor.
 void materializeProbabilities(Block &body) {
   for (auto op : llvm::make_early_inc_range(body.getOps<AttentionOp>())) {
     if (op.hasProbabilities())
       continue;
     OpBuilder builder(op);
-    Location loc = op.getLoc();
-    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, op.getOuts()[1]);
-    sizes.push_back(tensor::getMixedSize(builder, loc, op.getKey(), 1));
-    Value empty = tensor::EmptyOp::create(builder, loc, sizes, getElementTypeOrSelf(op.getQuery().getType()));
-    op.getOutsMutable().append(empty);
-    SmallVector<Type> types(op->getResultTypes());
-    types.push_back(empty.getType());
-    OperationState state(loc, op->getName(), op->getOperands(), types, op->getDiscardableAttrDictionary().getValue());
-    state.propertiesAttr = op->getPropertiesAsAttribute();
-    Operation *replacement = builder.create(state);
-    op->replaceAllUsesWith(replacement->getResults().take_front(op->getNumResults()));
-    op->erase();
+    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, op.getLoc(), op.getOuts()[1]);
+    sizes.push_back(tensor::getMixedSize(builder, op.getLoc(), op.getKey(), 1));
+    addResult(op, op.getQuery(), sizes);
+  }
+}
+
+/// keep=all: what the activation takes exists as a tensor, so that the backward need not compute it again.
+void materializeHidden(Block &body) {
+  for (auto op : llvm::make_early_inc_range(body.getOps<FeedForwardOp>())) {
+    if (op.hasHidden())
+      continue;
+    OpBuilder builder(op);
+    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, op.getLoc(), op.getInput());
+    // The gate's and the other half side by side.
+    int64_t hidden = cast<ShapedType>(op.getUpWeight().getType()).getDimSize(op.getWeightsTransposed() ? 0 : 1);
+    if (ShapedType::isDynamic(hidden))
+      continue;
+    sizes.back() = builder.getIndexAttr(op.getGateWeight() ? 2 * hidden : hidden);
+    addResult(op, op.getInput(), sizes);
   }
 }
 
@@ -153,6 +175,8 @@ LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options
           std::replace(other.inputs.begin(), other.inputs.end(), before, Value(after));
     Block &body = op.getBody().front();
     std::string kept = (" keep " + stringifyKeep(keep)).str();
+    if (keep == Keep::All)
+      materializeHidden(body);
     if (options.strategy == Strategy::Vanilla) {
       materializeProbabilities(body);
       remark::passed(loc, named) << llvm::formatv("layer of {0} ops, scores materialised,{1}", count, kept).str();
