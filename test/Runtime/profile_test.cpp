@@ -11,8 +11,9 @@ using nlohmann::json;
 namespace {
 
 /// Two ops of one place, and one that is never called.
-const std::vector<RegionInfo> regions = {
-    {"bpt.attention", "f", "g.mlir:3", 1000, 64}, {"bpt.attention", "f", "g.mlir:3", 500, 32}, {"bpt.rotary", "f", "", 0, 8}};
+const std::vector<RegionInfo> regions = {{"bpt.attention", "f", "g.mlir:3", 1000, 64},
+                                         {"bpt.attention", "f", "g.mlir:3", 500, 32},
+                                         {"bpt.rotary", "f", "", 0, 8}};
 
 void runOnce(Profile &profile) {
   profile.beginRun();
@@ -71,7 +72,8 @@ TEST(Profile, TraceHasEachCallInsideItsRun) {
   for (const json &event : events) {
     EXPECT_EQ(event["ph"], "X");
     EXPECT_GE(event["ts"].get<double>(), run["ts"].get<double>());
-    EXPECT_LE(event["ts"].get<double>() + event["dur"].get<double>(), run["ts"].get<double>() + run["dur"].get<double>() + 1e-3);
+    EXPECT_LE(event["ts"].get<double>() + event["dur"].get<double>(),
+              run["ts"].get<double>() + run["dur"].get<double>() + 1e-3);
   }
 }
 

@@ -93,8 +93,8 @@ struct AttentionScratch {
 /// Scratch bytes a thread needs for the kernel of the op.
 int64_t getAttentionScratchBytes(AttentionOp op, const TargetInfo &target);
 int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target);
-/// Whether dquery is summed in the workspace and rounded once: the keys of a head are shared by work items, or dquery has a
-/// narrower type than the sum.
+/// Whether dquery is summed in the workspace and rounded once: the keys of a head are shared by work items, or dquery
+/// has a narrower type than the sum.
 bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles);
 /// Workspace of bpt.attention_grad: delta `[B,H,S]`, then sums of dquery `[splits][B,S,H,D]` where there are any.
 SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target);

@@ -46,8 +46,8 @@ public:
   /// are checked first: a value outside is exit 1 with its index.
   Expected<std::vector<Tensor>> run(const std::vector<Tensor> &arguments);
 
-  /// Has runs report to `profile` (null: to nobody), which outlives them. Only code compiled for profiling says more than
-  /// how long each run took.
+  /// Has runs report to `profile` (null: to nobody), which outlives them. Only code compiled for profiling says more
+  /// than how long each run took.
   void profileInto(Profile *profile);
 
 private:

@@ -265,8 +265,9 @@ Expected<Manifest> parseManifest(std::string_view text) {
   if (Field regions = top["regions"]; regions.exists()) {
     regions.array();
     for (size_t i = 0; i < regions.size(); ++i)
-      manifest.regions.push_back({regions[i]["op"].string(), regions[i]["function"].string(), regions[i]["place"].string(),
-                                  regions[i]["flops"].integer(0), regions[i]["bytes"].integer(0)});
+      manifest.regions.push_back({regions[i]["op"].string(), regions[i]["function"].string(),
+                                  regions[i]["place"].string(), regions[i]["flops"].integer(0),
+                                  regions[i]["bytes"].integer(0)});
   }
   if (error)
     return *error;

@@ -67,8 +67,9 @@ static double rate(int64_t amount, const Profile::Row &row) {
 }
 
 std::string Profile::table() const {
-  std::string text = fmt::format("{:>6} {:>10} {:>6} {:>9} {:>7}  {}\n", "share", "ms a run", "calls", "GFLOP/s", "GB/s",
-                                 "op (mean of " + std::to_string(runCount) + (runCount == 1 ? " run)" : " runs)"));
+  std::string text =
+      fmt::format("{:>6} {:>10} {:>6} {:>9} {:>7}  {}\n", "share", "ms a run", "calls", "GFLOP/s", "GB/s",
+                  "op (mean of " + std::to_string(runCount) + (runCount == 1 ? " run)" : " runs)"));
   auto perRun = static_cast<double>(std::max<int64_t>(runCount, 1));
   auto number = [](double value) { return value > 0 ? fmt::format("{:.1f}", value) : std::string("-"); };
   std::vector<Row> all = rows();
@@ -108,11 +109,11 @@ std::string Profile::trace() const {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Event &event : events) {
     const RegionInfo *info = event.region < 0 ? nullptr : &regions[static_cast<size_t>(event.region)];
-    nlohmann::ordered_json json = {{"name", info ? info->op : "run"}, {"ph", "X"},
-                                   {"ts", event.start * 1e6},         {"dur", event.seconds * 1e6},
-                                   {"pid", 1},                        {"tid", 1}};
+    nlohmann::ordered_json json = {{"name", info ? info->op : "run"}, {"ph", "X"}, {"ts", event.start * 1e6},
+                                   {"dur", event.seconds * 1e6},      {"pid", 1},  {"tid", 1}};
     if (info)
-      json["args"] = {{"function", info->function}, {"place", info->place}, {"flops", info->flops}, {"bytes", info->bytes}};
+      json["args"] = {
+          {"function", info->function}, {"place", info->place}, {"flops", info->flops}, {"bytes", info->bytes}};
     list.push_back(std::move(json));
   }
   nlohmann::ordered_json trace = {{"traceEvents", std::move(list)}, {"displayTimeUnit", "ms"}};

@@ -1,8 +1,8 @@
 // Programs and entries: checks, the plan, the arena, and the call.
 #include "bpt/Runtime/Program.h"
-#include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Arguments.h"
 #include "bpt/Runtime/File.h"
+#include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Sizes.h"
 #include <algorithm>
 #include <fmt/format.h>

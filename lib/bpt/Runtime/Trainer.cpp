@@ -29,7 +29,11 @@ std::string TrainRun::newestCheckpoint() const {
 }
 
 Error TrainRun::notFinite(int64_t step, const char *what, double value) const {
-  std::string message = fmt::format("the {} is {} at step {}", what, std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf", step);
+  std::string message = fmt::format("the {} is {} at step {}", what,
+                                    std::isnan(value) ? "nan"
+                                    : value > 0       ? "inf"
+                                                      : "-inf",
+                                    step);
   const int32_t *targets = program->targets();
   if (std::all_of(targets, targets + batch.tokens(), [&](int32_t t) { return t == program->ignoredTarget(); }))
     message += ": the batch has no valid target, all are the ignored one";

@@ -1,6 +1,6 @@
-// bpt.attention_grad, without atomics or order between threads: delta, then all gradients by blocks of keys over all heads
-// of the group (five products), then dbias by its own blocks. A work item owns a head's keys, or a share of them and then a
-// sum of dquery of its own, which are added up at the end. Every sum has one fixed order.
+// bpt.attention_grad, without atomics or order between threads: delta, then all gradients by blocks of keys over all
+// heads of the group (five products), then dbias by its own blocks. A work item owns a head's keys, or a share of them
+// and then a sum of dquery of its own, which are added up at the end. Every sum has one fixed order.
 #include "AttentionScores.h"
 #include "Lowerings.h"
 #include "RowWise.h"
@@ -202,9 +202,8 @@ void AttentionBackward::emitGradients(const AttentionTiles &tiles, bool hasSums)
       dquery = getQuerySum(split);
       e.loop(e.index(0), s.queries, 1, [&](Value row) {
         e.loop(s.h, e.add(s.h, heads), 1, [&](Value head) {
-          e.columns(e.index(tiles.headDim), [&](Value d, Value mask) {
-            e.store(e.splat(0), dquery, {s.b, row, head, d}, mask);
-          });
+          e.columns(e.index(tiles.headDim),
+                    [&](Value d, Value mask) { e.store(e.splat(0), dquery, {s.b, row, head, d}, mask); });
         });
       });
     }
@@ -251,7 +250,8 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
   });
   e.loop(e.index(0), s.queryCount, s.tiles.rows, [&](Value row) {
     BlockRange range = s.getKeysOfRows(row);
-    s.emitRowProduct(s.gradient, /*byStep=*/true, s.key, s.accumulator, row, range.begin, range.end, /*overwrite=*/true);
+    s.emitRowProduct(s.gradient, /*byStep=*/true, s.key, s.accumulator, row, range.begin, range.end,
+                     /*overwrite=*/true);
   });
   addRows(s.accumulator, dquery, head, q0, s.queryCount, factor);
 }

@@ -355,8 +355,8 @@ void AttentionScores::loadBias() {
 
 //===-- Products over keys or queries ---------------------------------------------------------------------------===//
 
-void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin,
-                                     Value end, bool overwrite) {
+void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
+                                     bool overwrite) {
   int64_t rows = tiles.rows, all = tiles.getPaddedDim() / tiles.lanes;
   // D in register tiles of about equal width: 80 is 48 + 32, not 64 + 16.
   int64_t parts = (all + getVectors() - 1) / getVectors(), wide = (all + parts - 1) / parts,
@@ -390,7 +390,8 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
 std::string getAttentionKey(ArrayRef<AttentionTiles> tiles) {
   std::string key;
   for (const AttentionTiles &pass : tiles)
-    key += "q" + std::to_string(pass.queryBlock) + "k" + std::to_string(pass.keyBlock) + "s" + std::to_string(pass.splits);
+    key +=
+        "q" + std::to_string(pass.queryBlock) + "k" + std::to_string(pass.keyBlock) + "s" + std::to_string(pass.splits);
   return key;
 }
 
