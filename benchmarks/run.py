@@ -89,7 +89,7 @@ def contraction(m, n, k):
 }}"""
 
 
-# work, dtype, what the peers need to know, (flops, module), goal as share of peak, goals as ratios to peers
+# work, what the peers need to know, (flops, module), goal as share of peak, goals as ratios to peers
 def cpu_rows(full):
     for size in (1000, 1024, 2048) + ((1023, 4095, 4096) if full else ()):
         yield "contraction", {"m": size, "n": size, "k": size}, contraction(size, size, size), 0.92, {"openblas": 0.97, "pytorch": 1.0}

@@ -23,7 +23,7 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     | `memory-efficient` | the layer's ops; attention is blocked by its kernel | all |
     | `blockwise` | two `bpt.blockwise` of `block` rows: keys and values from the layer's input, then all the rest from it | input |
 
-    With keep `all` the feed-forward layer has its second result, `hidden`: the backward reads it instead of computing it again.
+    With keep `all` a feed-forward layer of static width has its second result, `hidden`: the backward reads it instead of computing it again.
 
     `block` may be larger than the sequence (one block) and need not divide it. A fused q-k-v projection is split by slices of its
     weight and bias, so that the queries never exist whole. Norms that keys and queries share are computed in both maps.

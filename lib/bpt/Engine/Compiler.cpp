@@ -198,6 +198,8 @@ static Stage getInputStage(ModuleOp module) {
 }
 
 Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage last) {
+  if (options.profile && options.target != Target::CPU)
+    return usageError("--profile and --trace are for --target=cpu: the reference is one loop nest after the other");
   if (Status status = dumpStage(module, options, getInputStage(module)); !status)
     return status;
   if (last <= Stage::Step)

@@ -40,8 +40,6 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
     options.entries = {request.run.entry};
   options.memory = request.run.memoryLimit;
   options.profile = request.run.profiles();
-  if (options.profile && options.target != Target::CPU)
-    return usageError("--profile and --trace are for --target=cpu: the reference is one loop nest after the other");
   if (options.profile && request.check)
     return usageError("expected --profile or --check, but got both");
   options.threads = std::max(1, request.run.threads);

@@ -78,6 +78,8 @@ Status writeTrace(const std::string &path, const Profile &profile) {
 }
 
 Expected<std::string> runText(const Program &program, const RunRequest &request, std::string &warnings) {
+  if (request.plan && request.profiles())
+    return usageError("expected --plan or --profile, but got both: a plan runs nothing");
   if (request.plan)
     return planText(program, request, warnings);
   Expected<EntryRun> run = EntryRun::start(program, request, warnings);

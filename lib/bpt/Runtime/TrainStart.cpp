@@ -314,8 +314,11 @@ Status TrainRun::startState() {
   TimedPart time(profile.start);
   if (Status status = program->allocate(); !status)
     return status;
-  if (options.profile)
+  if (options.profile) {
     program->profileSteps();
+    if (!program->stepProfile())
+      report.note("the program was not compiled for a profile by op (that takes --target=cpu): only the parts of the run are timed");
+  }
   Status loaded = resumed ? loadCheckpoint(*resumed, program->state().model, program->state().optimizer)
                           : initialize(program->state(), program->signature().parameters);
   if (!loaded)
