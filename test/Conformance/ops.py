@@ -188,7 +188,8 @@ def linear_cross_entropy(g, p, gradient):
     values = {"some": ("targets", v, p["ignore"]), "none": ("constant", p["ignore"]), "all": integers(0, v)}[p["targets"]]
     targets = g.argument("targets", rows, "i32", values)
     count = f" count({typed(g.argument('count', (), 'i64', ('constant', p['count'])))})" if p["count"] is not None else ""
-    attrs = attributes(ignore_index=f"{p['ignore']} : i64" if p["ignore"] != -100 else None, weights_transposed=p["transposed"])
+    named = {"ignore_index": f"{p['ignore']} : i64" if p["ignore"] != -100 else None, "weights_transposed": p["transposed"]}
+    attrs = attributes(**named)
     loss, lse = g.op(f"bpt.linear_cross_entropy {attrs}ins({typed(x, w, targets)}){count}",
                      [g.empty((), g.accumulator), g.empty(rows, g.accumulator)])
     g.result("loss", loss)
@@ -197,9 +198,13 @@ def linear_cross_entropy(g, p, gradient):
     g.result("lse", lse)
     dloss = g.argument("dloss", (), g.accumulator)
     before = gradients(g, ["x", "w"], [x, w])
-    for name, value in zip("xw", g.op(f"bpt.linear_cross_entropy_grad {attrs}cotangent({typed(dloss)}) "
-                                      f"ins({typed(x, w, targets, lse)}){count}", before)):
+    op, rest = "bpt.linear_cross_entropy_grad", f"cotangent({typed(dloss)}) ins({{}}){count}"
+    for name, value in zip("xw", g.op(f"{op} {attrs}{rest.format(typed(x, w, targets, lse))}", before)):
         g.result("d" + name, value)
+    # Without lse it is the forward as well; here in several blocks of rows.
+    attrs = attributes(**named, schedule="#bpt.schedule<{rows = 64 : i64}>")
+    for name, value in zip(("dx", "dw", "loss"), g.op(f"{op} {attrs}{rest.format(typed(x, w, targets))}", [*before, g.empty((), g.accumulator)])):
+        g.result("fused_" + name, value)
 
 
 # Optimizer: shape clip beta1 beta2 eps decay step master (param, m and v in the accumulator type)

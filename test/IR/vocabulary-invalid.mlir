@@ -164,3 +164,13 @@ func.func @linear_cross_entropy_grad_c2_lse(%x: tensor<6x4xf32>, %w: tensor<4x16
     outs(%x, %w : tensor<6x4xf32>, tensor<4x16xf32>) -> tensor<6x4xf32>, tensor<4x16xf32>
   return
 }
+
+// -----
+
+func.func @linear_cross_entropy_grad_c3(%x: tensor<6x4xf32>, %w: tensor<4x16xf32>, %t: tensor<6xi32>, %d: tensor<f32>) {
+  // expected-error@+1 {{expected 3 outs, but got 2}}
+  %r:2 = bpt.linear_cross_entropy_grad cotangent(%d : tensor<f32>)
+    ins(%x, %w, %t : tensor<6x4xf32>, tensor<4x16xf32>, tensor<6xi32>)
+    outs(%x, %w : tensor<6x4xf32>, tensor<4x16xf32>) -> tensor<6x4xf32>, tensor<4x16xf32>
+  return
+}

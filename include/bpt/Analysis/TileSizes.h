@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpt/Analysis/TargetInfo.h"
+#include "bpt/IR/BPT.h"
 #include "bpt/Interfaces/SizeFormula.h"
 #include "mlir/IR/Operation.h"
 
@@ -45,9 +46,12 @@ SizeFormula getOperandRows(mlir::Operation *op, mlir::Value operand, int64_t inn
 /// Rows of the hidden that exist at a time in bpt.feed_forward and its gradient (`hidden` columns of `bytes` bytes each).
 int64_t getFeedForwardRows(mlir::Operation *op, const TargetInfo &target);
 
-/// Rows and columns of the block of logits that exists at a time in bpt.linear_cross_entropy_grad.
+/// Rows and columns of the block of logits that exists at a time in bpt.linear_cross_entropy_grad. Where it computes the loss as
+/// well, the rows of which all logits exist, and the columns that one maximum and one sum stand for.
 struct LogitsBlock {
   int64_t rows, columns;
 };
 LogitsBlock getLogitsBlock(mlir::Operation *op, const TargetInfo &target);
+/// Whether logits of a block of rows over the whole vocabulary are within bounds: 8 MiB, or half of the weight's bytes.
+bool fitsWholeLogits(LinearCrossEntropyGradOp op);
 } // namespace bpt

@@ -96,11 +96,15 @@ def BPT_LinearCrossEntropyGradOp : BPT_DestinationOp<"linear_cross_entropy_grad"
 
     in f32 (f64 for f64), dweight over all rows and rounded once. dloss is 0-d. outs: dinput, dweight.
 
-    Constraints:
-    * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type.
-    * C2: dloss is 0-d of the type of the loss; the rest as in `bpt.linear_cross_entropy`.
+    Without lse the op finds it itself and is the forward, too: a third out is the loss, which is overwritten. Logits of one
+    block of rows then exist over the whole vocabulary, and are computed once instead of twice.
 
-    Made by `bpt-differentiate`; removed with `bpt.linear_cross_entropy`.
+    Constraints:
+    * C1: each gradient has the type of what it is the gradient of, or that with elements of the accumulator type.
+    * C2: dloss is 0-d of the type of the loss; the rest as in `bpt.linear_cross_entropy`.
+    * C3: there are two outs with lse, three without.
+
+    Made by `bpt-differentiate`, without lse by `bpt-fuse-loss`; removed with `bpt.linear_cross_entropy`.
 
     ```mlir
     %dx, %dw = bpt.linear_cross_entropy_grad {weights_transposed} cotangent(%d : tensor<f32>)
@@ -108,13 +112,17 @@ def BPT_LinearCrossEntropyGradOp : BPT_DestinationOp<"linear_cross_entropy_grad"
       outs(%z0, %z1 : tensor<2x128x64xf32>, tensor<256x64xf32>) -> tensor<2x128x64xf32>, tensor<256x64xf32>
     ```
   }];
+  let extraClassDeclaration = destinationDeclaration # [{
+    /// Whether the op is the forward as well.
+    bool computesLoss() { return !getLse(); }
+  }];
   let arguments = (ins BPT_FloatRanked<[0]>:$dloss, BPT_FloatTensor:$input, BPT_FloatRanked<[2]>:$weight, BPT_AnyShaped:$targets,
-      BPT_AnyShaped:$lse, Optional<BPT_IntRanked<[0], I64>>:$valid_count, Variadic<BPT_FloatTensor>:$outs,
+      Optional<BPT_AnyShaped>:$lse, Optional<BPT_IntRanked<[0], I64>>:$valid_count, Variadic<BPT_FloatTensor>:$outs,
       Optional<BPT_Workspace>:$workspace,
       DefaultValuedAttr<I64Attr, "-100">:$ignore_index, UnitAttr:$weights_transposed, OptionalAttr<BPT_ScheduleAttr>:$schedule);
   let assemblyFormat = [{
     attr-dict `cotangent` `(` $dloss `:` type($dloss) `)`
-    `ins` `(` $input `,` $weight `,` $targets `,` $lse `:` type($input) `,` type($weight) `,` type($targets) `,` type($lse) `)`
+    `ins` `(` $input `,` $weight `,` $targets (`,` $lse^)? `:` type($input) `,` type($weight) `,` type($targets) (`,` type($lse)^)? `)`
     (`count` `(` $valid_count^ `:` type($valid_count) `)`)?
     `outs` `(` $outs `:` type($outs) `)` (`workspace` `(` $workspace^ `:` type($workspace) `)`)? (`->` type($results)^)?
   }];

@@ -117,6 +117,32 @@ def BuildSamplerPass : Pass<"bpt-build-sampler", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"function", "function", "std::string", "\"loss\"", "the loss function">];
 }
+def FuseLossPass : Pass<"bpt-fuse-loss", "::mlir::ModuleOp"> {
+  let summary = "linear + cross-entropy computes its gradients in the loss pass";
+  let description = [{
+    A `bpt.linear_cross_entropy` whose lse only its `bpt.linear_cross_entropy_grad` reads becomes part of it: logits are computed
+    once, three products where there were four. That takes logits of a block of rows over the whole vocabulary, so it is done
+    where these are within 8 MiB or half of the weight's bytes (Analysis/TileSizes.h), and for f32 and f64, where no second
+    gradient of the weight is needed for sums between the blocks. A remark says what was done, or why not.
+
+    Preconditions:
+    * the stage is *step*.
+
+    ```mlir
+    %loss, %lse = bpt.linear_cross_entropy ins(%x, %w, %t : tensor<8x4xf32>, tensor<4x7xf32>, tensor<8xi32>)
+      outs(%o, %l : tensor<f32>, tensor<8xf32>) -> tensor<f32>, tensor<8xf32>
+    %dx, %dw = bpt.linear_cross_entropy_grad cotangent(%d : tensor<f32>)
+      ins(%x, %w, %t, %lse : tensor<8x4xf32>, tensor<4x7xf32>, tensor<8xi32>, tensor<8xf32>)
+      outs(%z0, %z1 : tensor<8x4xf32>, tensor<4x7xf32>) -> tensor<8x4xf32>, tensor<4x7xf32>
+    ```
+    becomes
+    ```mlir
+    %dx, %dw, %loss = bpt.linear_cross_entropy_grad cotangent(%d : tensor<f32>)
+      ins(%x, %w, %t : tensor<8x4xf32>, tensor<4x7xf32>, tensor<8xi32>)
+      outs(%z0, %z1, %o : tensor<8x4xf32>, tensor<4x7xf32>, tensor<f32>) -> tensor<8x4xf32>, tensor<4x7xf32>, tensor<f32>
+    ```
+  }];
+}
 def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   let summary = "chooses tile sizes and creates the workspaces of every op";
   let description = [{

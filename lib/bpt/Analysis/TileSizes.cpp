@@ -135,9 +135,29 @@ static constexpr int64_t logitsElements = 2 << 20, logitsColumns = 2048;
 /// smaller blocks of C.
 static constexpr int64_t statisticsRows = 2048, statisticsColumns = 256;
 
+/// Elements of the logits of a block of rows over the whole vocabulary: so many that dweight, which is read and written once a
+/// block, costs little beside the products, and half as much memory as dweight itself.
+static int64_t getWholeLogitsElements(LinearCrossEntropyGradOp op) {
+  auto weight = cast<ShapedType>(op.getWeight().getType());
+  return std::max(logitsElements, weight.hasStaticShape() ? weight.getNumElements() / 2 : 0);
+}
+/// The fewest rows of such a block: whole blocks of C on every target.
+static constexpr int64_t wholeLogitsRowStep = 192;
+
+bool fitsWholeLogits(LinearCrossEntropyGradOp op) {
+  int64_t vocabulary = cast<ShapedType>(op.getWeight().getType()).getDimSize(op.getWeightsTransposed() ? 0 : 1);
+  return !ShapedType::isDynamic(vocabulary) && vocabulary * wholeLogitsRowStep <= getWholeLogitsElements(op);
+}
+
 LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
   LogitsBlock block{statisticsRows, statisticsColumns};
-  if (auto grad = dyn_cast<LinearCrossEntropyGradOp>(op)) {
+  auto grad = dyn_cast<LinearCrossEntropyGradOp>(op);
+  bool whole = grad && grad.computesLoss();
+  if (whole) {
+    int64_t vocabulary = cast<ShapedType>(grad.getWeight().getType()).getDimSize(grad.getWeightsTransposed() ? 0 : 1);
+    int64_t rows = ShapedType::isDynamic(vocabulary) ? 1 : getWholeLogitsElements(grad) / std::max<int64_t>(vocabulary, 1);
+    block.rows = std::clamp<int64_t>(rows / wholeLogitsRowStep, 1, 32) * wholeLogitsRowStep;
+  } else if (grad) {
     int64_t vocabulary = cast<ShapedType>(grad.getWeight().getType()).getDimSize(grad.getWeightsTransposed() ? 0 : 1);
     block.columns = ShapedType::isDynamic(vocabulary) ? logitsColumns
                                                       : std::min<int64_t>(llvm::alignTo(vocabulary, 64), logitsColumns);
@@ -145,21 +165,40 @@ LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
   }
   block.rows = std::max<int64_t>(getScheduleEntry(op, "rows").value_or(block.rows), 1);
   block.columns = std::max<int64_t>(getScheduleEntry(op, "columns").value_or(block.columns), 1);
-  if (isa<LinearCrossEntropyOp>(op))
+  if (!grad || whole)
     block.columns = std::min(block.columns, statisticsColumns);
   return block;
 }
 
-static SizeFormula getWorkspace(LinearCrossEntropyOp op, const TargetInfo &target) {
-  // Maximum and sum of each row in each block of columns, and the logit of each row's target.
-  LogitsBlock block = getLogitsBlock(op, target);
-  SizeFormula rows = min(getOperandRows(op, op.getInput()), block.rows);
+/// Maximum and sum of each row in each block of columns, and the logit of each row's target.
+template <typename Op> static SizeFormula getStatisticsBytes(Op op, const LogitsBlock &block) {
+  SizeFormula all = getOperandRows(op, op.getInput()), rows = min(all, block.rows);
   SizeFormula blocks = ceilDiv(getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1), block.columns);
   int64_t bytes = getAccumulatorBytes(op.getInput());
-  return alignSection(rows * blocks * bytes) * 2 + alignSection(getOperandRows(op, op.getInput()) * bytes);
+  return alignSection(rows * blocks * bytes) * 2 + alignSection(all * bytes);
+}
+
+static SizeFormula getWorkspace(LinearCrossEntropyOp op, const TargetInfo &target) {
+  return getStatisticsBytes(op, getLogitsBlock(op, target));
+}
+
+/// With the loss: logits of a block of rows, their statistics, lse.
+static SizeFormula getWholeLogitsWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &target) {
+  LogitsBlock block = getLogitsBlock(op, target);
+  SizeFormula rows = getOperandRows(op, op.getInput());
+  SizeFormula columns = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1);
+  int64_t accumulatorBytes = getAccumulatorBytes(op.getInput());
+  SizeFormula bytes = alignSection(min(rows, block.rows) * columns * accumulatorBytes) + getStatisticsBytes(op, block) +
+                      alignSection(rows * accumulatorBytes);
+  if (getElementBytes(op.getInput()) >= 4)
+    return bytes;
+  // dweight in f32 until all blocks are in.
+  return bytes + ifSeveral(ceilDiv(rows, block.rows), alignSection(getOperandRows(op, op.getWeight(), 0) * 4));
 }
 
 static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &target) {
+  if (op.computesLoss())
+    return getWholeLogitsWorkspace(op, target);
   LogitsBlock block = getLogitsBlock(op, target);
   SizeFormula rows = getOperandRows(op, op.getInput());
   SizeFormula columns = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1);

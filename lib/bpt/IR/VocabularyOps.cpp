@@ -56,9 +56,11 @@ void LinearCrossEntropyGradOp::getEffects(EffectList &effects) { addDestinationE
 LogicalResult LinearCrossEntropyGradOp::verify() {
   Type element = getElement(getInput()), accumulator = getAccumulatorType(element);
   ShapeChecker shapes(*this, element);
-  // C2
-  if (failed(verifyDestination(*this, 2, 2)) || failed(verifyCrossEntropy(*this, shapes)) ||
+  // C2, C3
+  unsigned outs = computesLoss() ? 3 : 2;
+  if (failed(verifyDestination(*this, outs, outs)) || failed(verifyCrossEntropy(*this, shapes)) ||
       failed(shapes.check("lse", getLse(), "*", accumulator)) ||
+      (computesLoss() && failed(shapes.check("loss", getOuts()[2], "", accumulator))) ||
       failed(shapes.check("dloss", getDloss(), "", accumulator)))
     return failure();
   // C1

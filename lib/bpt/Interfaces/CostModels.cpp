@@ -68,15 +68,18 @@ struct FeedForwardCost : CostModelOpInterface::ExternalModel<FeedForwardCost<OpT
   }
 };
 
-template <typename OpTy, int Factor>
-struct LinearCrossEntropyCost : CostModelOpInterface::ExternalModel<LinearCrossEntropyCost<OpTy, Factor>, OpTy> {
+template <typename OpTy>
+struct LinearCrossEntropyCost : CostModelOpInterface::ExternalModel<LinearCrossEntropyCost<OpTy>, OpTy> {
   std::optional<int64_t> getFlops(Operation *op) const {
     auto head = cast<OpTy>(op);
     std::optional<int64_t> rows = countRows(head.getInput().getType());
     auto weight = cast<ShapedType>(head.getWeight().getType());
     if (!rows || !weight.hasStaticShape())
       return std::nullopt;
-    return Factor * 2 * *rows * weight.getNumElements();
+    int64_t products = 1;
+    if constexpr (std::is_same_v<OpTy, LinearCrossEntropyGradOp>)
+      products = head.computesLoss() ? 3 : 2;
+    return products * 2 * *rows * weight.getNumElements();
   }
 };
 
@@ -88,8 +91,8 @@ void registerCostModels(DialectRegistry &registry) {
     AttentionGradOp::attachInterface<AttentionGradCost>(*context);
     FeedForwardOp::attachInterface<FeedForwardCost<FeedForwardOp, 1>>(*context);
     FeedForwardGradOp::attachInterface<FeedForwardCost<FeedForwardGradOp, 2>>(*context);
-    LinearCrossEntropyOp::attachInterface<LinearCrossEntropyCost<LinearCrossEntropyOp, 1>>(*context);
-    LinearCrossEntropyGradOp::attachInterface<LinearCrossEntropyCost<LinearCrossEntropyGradOp, 2>>(*context);
+    LinearCrossEntropyOp::attachInterface<LinearCrossEntropyCost<LinearCrossEntropyOp>>(*context);
+    LinearCrossEntropyGradOp::attachInterface<LinearCrossEntropyCost<LinearCrossEntropyGradOp>>(*context);
   });
 }
 

@@ -54,6 +54,7 @@ void addTiles(OpPassManager &manager, const LowerOptions &options) {
   manager.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  manager.addPass(createFuseLossPass());
   TileBlocksPassOptions tiles;
   tiles.cpu = options.cpu;
   manager.addPass(createTileBlocksPass(tiles));

@@ -28,6 +28,7 @@ void registerPasses() {
   registerBuildTrainStepPass();
   registerDifferentiatePass();
   registerFormBlocksPass();
+  registerFuseLossPass();
   registerLowerCopiesPass();
   registerLowerStructurePass();
   registerOutlineLayersPass();

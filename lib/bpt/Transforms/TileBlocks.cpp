@@ -89,7 +89,9 @@ StringRef explain(Operation *op) {
       .Case([](LinearCrossEntropyOp) {
         return "logits stay in the scratch of a thread, statistics of the rows in the workspace";
       })
-      .Case([](LinearCrossEntropyGradOp) {
+      .Case([](LinearCrossEntropyGradOp grad) {
+        if (grad.computesLoss())
+          return "rows of which all logits exist: within 8 MiB or half of the weight";
         return "block of logits that exists at a time: about square, so that gradients are read and written seldom";
       })
       .Case([](AttentionOp) {

@@ -109,36 +109,49 @@ public:
 };
 } // namespace
 
-Results define(OpBuilder &builder, LinearCrossEntropyOp op) {
+/// lse = log sum exp of each row of `logits`.
+template <typename Op> static Value defineLse(Logits<Op> &t, Value logits, Access out) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  Logits<LinearCrossEntropyOp> t(builder, op);
   AffineExpr v = t.inner(0);
-  Value logits = t.logits();
   Value largest = t.compute(t.rows(t.filled(t.rowSizes(), -infinity)), {t.rowwise(logits, v)},
                             [](Scalar logit, Scalar largest) { return maximum(largest, logit); });
   Value sum = t.compute(t.rows(t.filled(t.rowSizes(), 0)), {t.rowwise(logits, v), t.rows(largest)},
                         [](Scalar logit, Scalar largest, Scalar sum) { return sum + exp(logit - largest); });
-  Value lse = t.compute(t.rows(op.getOuts()[1]), {t.rows(largest), t.rows(sum)},
-                        [](Scalar largest, Scalar sum, Scalar) { return largest + log(sum); });
-  Value loss = t.compute({t.fill(op.getOuts()[0], 0), {}}, {t.rows(op.getTargets()), t.rows(lse)},
+  return t.compute(out, {t.rows(largest), t.rows(sum)},
+                   [](Scalar largest, Scalar sum, Scalar) { return largest + log(sum); });
+}
+
+/// The mean of lse - logit of the target over the rows that count.
+template <typename Op> static Value defineLoss(Logits<Op> &t, Value logits, Value lse, Value out) {
+  Value loss = t.compute({t.fill(out, 0), {}}, {t.rows(t.op.getTargets()), t.rows(lse)},
                          [&](Scalar target, Scalar lse, Scalar sum) {
                            SmallVector<Value> position;
                            for (AffineExpr row : t.loops(0, t.rank))
                              position.push_back(t.index(row).get());
-                           position.push_back(clampId(target, op.getWeight(), t.vocabularyDim()).get());
+                           position.push_back(clampId(target, t.op.getWeight(), t.vocabularyDim()).get());
                            Scalar logit = t.scalar(tensor::ExtractOp::create(target.getBuilder(), logits, position));
                            return sum + select(t.valid(target), lse - logit, 0.0);
                          });
-  loss = t.compute({loss, {}}, {{t.count(), {}}}, [](Scalar count, Scalar sum) { return sum / count; });
-  return SmallVector<Value>{loss, lse};
+  return t.compute({loss, {}}, {{t.count(), {}}}, [](Scalar count, Scalar sum) { return sum / count; });
+}
+
+Results define(OpBuilder &builder, LinearCrossEntropyOp op) {
+  Logits<LinearCrossEntropyOp> t(builder, op);
+  Value logits = t.logits();
+  Value lse = defineLse(t, logits, t.rows(op.getOuts()[1]));
+  return SmallVector<Value>{defineLoss(t, logits, lse, op.getOuts()[0]), lse};
 }
 
 Results define(OpBuilder &builder, LinearCrossEntropyGradOp op) {
   Logits<LinearCrossEntropyGradOp> t(builder, op);
   AffineExpr v = t.inner(0);
+  Value logits = t.logits(), lse = op.getLse();
+  if (!lse)
+    lse = defineLse(t, logits, t.rows(t.empty(t.rowSizes())));
   Value dlogits = t.compute(
-      t.rowwise(t.logits(), v), {t.rows(op.getTargets()), t.rows(op.getLse()), {op.getDloss(), {}}, {t.count(), {}}},
-      [&](Scalar target, Scalar lse, Scalar dloss, Scalar count, Scalar logit) {
+      t.rowwise(t.empty(t.sizes(logits)), v),
+      {t.rowwise(logits, v), t.rows(op.getTargets()), t.rows(lse), {op.getDloss(), {}}, {t.count(), {}}},
+      [&](Scalar logit, Scalar target, Scalar lse, Scalar dloss, Scalar count, Scalar) {
         Scalar here = equal(clampId(target, op.getWeight(), t.vocabularyDim()), t.index(v));
         Scalar probability = exp(logit - lse);
         return select(t.valid(target), dloss / count * select(here, probability - 1, probability), 0.0);
@@ -146,7 +159,10 @@ Results define(OpBuilder &builder, LinearCrossEntropyGradOp op) {
   AffineExpr e = t.inner(1);
   Value dinput = t.contract(t.rowwise(op.getOuts()[0], e), t.rowwise(dlogits, v), t.weight(op.getWeight(), e, v));
   Value dweight = t.contract(t.weight(op.getOuts()[1], e, v), t.rowwise(dlogits, v), t.rowwise(op.getInput(), e));
-  return SmallVector<Value>{dinput, dweight};
+  SmallVector<Value> results{dinput, dweight};
+  if (op.computesLoss())
+    results.push_back(defineLoss(t, logits, lse, op.getOuts()[2]));
+  return results;
 }
 
 } // namespace bpt::definition

@@ -36,38 +36,21 @@ Value Targets::count(Value rows, Value given) const {
   return arith::SIToFPOp::create(e, e.accumulator, number);
 }
 
-//===--- forward -------------------------------------------------------------------------------------------------------===//
+//===--- statistics ----------------------------------------------------------------------------------------------------===//
 
-namespace {
-class CrossEntropyEmitter {
-public:
-  CrossEntropyEmitter(Emitter &e, KernelCache &kernels, LinearCrossEntropyOp op, ArrayRef<Value> args)
-      : e(e), gemm(e, kernels), transposed(op.getWeightsTransposed()), block(getLogitsBlock(op, kernels.getTarget())),
-        input(collapseRows(e, args[0])), weight(args[1]), validCount(args[3]), loss(args[4]), lse(args[5]), workspace(args[6]),
-        vocabulary(e.dim(weight, transposed ? 0 : 1)),
-        targets{e, args[2], static_cast<int64_t>(op.getIgnoreIndex()), vocabulary} {}
-  void emit();
+LogitStatistics::LogitStatistics(Gemm &gemm, Value input, Value weight, bool transposed, const Targets &targets, int64_t columns)
+    : e(gemm.e), gemm(gemm), input(input), weight(weight), transposed(transposed), targets(targets), blockColumns(columns),
+      parts(e.ceilDiv(targets.vocabulary, columns)) {}
 
-private:
-  void emitStatistics(Value start, Value rows);
-  void emitRow(Value logits, Value row, Value position, Value local, Value part, Value column, Value columns);
-  void emitLse(Value start, Value rows);
-  void emitLoss(Value all);
-
-  Emitter &e;
-  Gemm gemm;
-  bool transposed;
-  LogitsBlock block;
-  Value input, weight, validCount, loss, lse, workspace, vocabulary;
-  Targets targets;
-  Value parts;                     ///< blocks of columns
-  Value maxima, sums, targetLogit; ///< in the workspace: [chunk, parts] twice, [1, rows]
-};
-} // namespace
+void LogitStatistics::takeSections(WorkspaceSections &sections, Value capacity, Value all) {
+  maxima = sections.take(capacity, parts, e.accumulator);
+  sums = sections.take(capacity, parts, e.accumulator);
+  targetLogit = sections.take(e.index(1), all, e.accumulator);
+}
 
 /// Maximum and sum of one row of a block of logits; the logit of the target where the block has it.
-void CrossEntropyEmitter::emitRow(Value logits, Value row, Value position, Value local, Value part, Value column,
-                                  Value columns) {
+void LogitStatistics::emitRow(Value logits, Value row, Value position, Value local, Value part, Value column,
+                              Value columns) {
   Value lowest = e.splat(-std::numeric_limits<double>::infinity());
   Value highest = e.columns(columns, ValueRange{lowest}, [&](Value offset, Value mask, ValueRange carried) {
     Value x = e.load(logits, {row, offset});
@@ -92,27 +75,30 @@ void CrossEntropyEmitter::emitRow(Value logits, Value row, Value position, Value
   });
 }
 
-void CrossEntropyEmitter::emitStatistics(Value start, Value rows) {
+void LogitStatistics::emitBlocks(Value start, Value rows, Value kept) {
   Value height = e.index(gemm.tiles.blockRows), heights = e.ceilDiv(rows, height);
   Value width = e.dim(input, cast<MemRefType>(input.getType()).getRank() - 1);
   e.parallel(e.mul(heights, parts), [&](Value item) {
     SmallVector<Value> blocks = gemm.takeBlocks();
     // Neighbouring items share their columns of the weight.
     Value part = e.div(item, heights), first = e.mul(e.rem(item, heights), height);
-    Value column = e.mul(part, block.columns);
-    Value m = e.min(e.sub(rows, first), height), n = e.min(e.sub(vocabulary, column), block.columns);
+    Value column = e.mul(part, blockColumns);
+    Value m = e.min(e.sub(rows, first), height), n = e.min(e.sub(targets.vocabulary, column), blockColumns);
     gemm.clear(blocks[0], m, n);
     gemm.accumulate(blocks[0], Matrix{input}.dropRows(e, e.add(start, first)), Matrix{weight, transposed}.dropColumns(e, column),
                     m, n, width);
     e.loop(e.index(0), m, 1, [&](Value row) {
       Value local = e.add(first, row);
       emitRow(blocks[0], row, e.add(start, local), local, part, column, n);
+      if (kept)
+        e.columns(n, [&](Value offset, Value mask) {
+          e.store(e.load(blocks[0], {row, offset}), kept, {local, e.add(column, offset)}, mask);
+        });
     });
   });
 }
 
-/// Combines the parts of each row, in their order.
-void CrossEntropyEmitter::emitLse(Value start, Value rows) {
+void LogitStatistics::emitLse(Value start, Value rows, Value lse) {
   int64_t together = 64;
   e.parallel(e.ceilDiv(rows, together), [&](Value item) {
     Value first = e.mul(item, together);
@@ -136,8 +122,7 @@ void CrossEntropyEmitter::emitLse(Value start, Value rows) {
   });
 }
 
-/// The mean over the rows that count, summed in f64 so that it is exact to the last place of f32 for any batch.
-void CrossEntropyEmitter::emitLoss(Value all) {
+void LogitStatistics::emitLoss(Value all, Value lse, Value validCount, Value loss) {
   Type wide = e.getF64Type();
   auto extend = [&](Value value) { return value.getType() == wide ? value : arith::ExtFOp::create(e, wide, value).getResult(); };
   Value zero = arith::ConstantOp::create(e, e.getF64FloatAttr(0));
@@ -153,20 +138,24 @@ void CrossEntropyEmitter::emitLoss(Value all) {
   e.storeScalar(mean, loss, {});
 }
 
-void CrossEntropyEmitter::emit() {
+//===--- forward -------------------------------------------------------------------------------------------------------===//
+
+static void emitForward(Emitter &e, KernelCache &kernels, LinearCrossEntropyOp op, ArrayRef<Value> args) {
+  Value input = collapseRows(e, args[0]), weight = args[1], validCount = args[3], loss = args[4], lse = args[5];
+  bool transposed = op.getWeightsTransposed();
+  LogitsBlock block = getLogitsBlock(op, kernels.getTarget());
+  Gemm gemm(e, kernels);
+  Targets targets{e, args[2], static_cast<int64_t>(op.getIgnoreIndex()), e.dim(weight, transposed ? 0 : 1)};
+  LogitStatistics statistics(gemm, input, weight, transposed, targets, block.columns);
   Value all = e.rows(input);
-  parts = e.ceilDiv(vocabulary, block.columns);
-  WorkspaceSections sections(e, workspace);
-  Value capacity = e.min(all, block.rows);
-  maxima = sections.take(capacity, parts, e.accumulator);
-  sums = sections.take(capacity, parts, e.accumulator);
-  targetLogit = sections.take(e.index(1), all, e.accumulator);
+  WorkspaceSections sections(e, args[6]);
+  statistics.takeSections(sections, e.min(all, block.rows), all);
   e.loop(e.index(0), all, block.rows, [&](Value start) {
     Value rows = e.min(e.sub(all, start), block.rows);
-    emitStatistics(start, rows);
-    emitLse(start, rows);
+    statistics.emitBlocks(start, rows);
+    statistics.emitLse(start, rows, lse);
   });
-  emitLoss(all);
+  statistics.emitLoss(all, lse, validCount, loss);
 }
 
 LogicalResult lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelCache &kernels) {
@@ -178,7 +167,7 @@ LogicalResult lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelCache &kern
                                       {op.getWorkspace(), 1}};
   Type accumulator = getAccumulatorType(getElementTypeOrSelf(op.getInput().getType()));
   return kernels.replace(op, "bpt_linear_cross_entropy", accumulator, operands, [&](Emitter &e, ArrayRef<Value> args) {
-    CrossEntropyEmitter(e, kernels, op, args).emit();
+    emitForward(e, kernels, op, args);
     return success();
   });
 }
