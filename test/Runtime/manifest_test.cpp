@@ -16,7 +16,7 @@ const std::string text =
     R"({"name":"loss","dtype":"F32","shape":[],"slot":1},)"
     R"({"name":"w.grad","dtype":"BF16","shape":[64,"d0 2 *"],"argument":0}],"slots":[)"
     R"({"name":"scores","kind":"workspace","bytes":"d0 d1 * 4 *","first":0,"last":3},)"
-    R"({"name":"loss","kind":"result","bytes":4,"first":3,"last":9}],"flops":"d0 64 *"}],)"
+    R"({"name":"loss","kind":"result","bytes":4,"first":3,"last":9}],"flops":"d0 64 *"}],"kept_activations":"all",)"
     R"("regions":[{"op":"bpt.attention","function":"layer","place":"g.mlir:3","flops":12,"bytes":34}]})";
 
 std::string with(const std::string &from, const std::string &to) {
@@ -34,6 +34,7 @@ TEST(Manifest, IsRead) {
   EXPECT_EQ(manifest->target, "cpu");
   EXPECT_EQ(manifest->cpuFeatures, (std::vector<std::string>{"+avx512f", "+fma"}));
   EXPECT_EQ(manifest->threadScratch, 4096);
+  EXPECT_EQ(manifest->keptActivations, "all");
   ASSERT_EQ(manifest->regions.size(), 1u);
   EXPECT_EQ(manifest->regions[0].op, "bpt.attention");
   EXPECT_EQ(manifest->regions[0].bytes, 34);

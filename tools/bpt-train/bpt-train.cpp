@@ -22,7 +22,7 @@ static int run(int argc, char **argv) {
   bpt::ProgramSource source;
   if (options.graph != "-") // which can be read only once
     source.signature = [options] { return bpt::readTrainingSignature(options); };
-  source.compile = [options] { return bpt::compileTraining(options); };
+  source.compile = [options, threads = environment.threads] { return bpt::compileTraining(options, threads); };
   bpt::Status status = bpt::train(options, source, environment);
   if (status)
     return 0;

@@ -31,6 +31,7 @@ struct CompileOptions {
   int64_t memory = 0;                  ///< bytes the arena may have; 0: any
   int64_t threads = 1;                 ///< threads the budget is checked for
   bool profile = false;                ///< code reports to the runtime where its time goes (CPU only)
+  std::string keptActivations;         ///< what layers keep for their backward, for the manifest; empty: not recorded
   std::string dumpStagesTo;            ///< folder that gets <number>-<stage>.mlir; empty: none
 };
 
@@ -49,7 +50,7 @@ public:
   /// Keeps `options.entries` as the public functions and drops what they do not use. Exit 1 with the nearest name for an
   /// unknown entry.
   Status selectEntries(mlir::ModuleOp module, const CompileOptions &options);
-  /// Lowers in place, up to `last`. Exit 4 when a plan is over the budget.
+  /// Lowers in place, from *step* or *buffers* up to `last`. Exit 4 when a plan is over the budget.
   Status lower(mlir::ModuleOp module, const CompileOptions &options, Stage last = Stage::LLVM);
   /// The description of a module lowered to *buffers* or further.
   Expected<Manifest> getManifest(mlir::ModuleOp module, const CompileOptions &options);

@@ -11,6 +11,7 @@ Expected<mlir::OwningOpRef<mlir::ModuleOp>> readTrainingGraph(Compiler &compiler
 /// The arguments of the graph's function `loss`, without compiling it. Consumes standard input when the graph is `-`.
 Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &options);
 /// Compiles the graph to a program with the entries `train_step`, `loss` (validation) and, where the graph ends in one linear +
-/// cross-entropy, `next_logits` (sampling).
-Expected<Program> compileTraining(const TrainOptions &options);
+/// cross-entropy, `next_logits` (sampling). With keepActivations `auto`, f32 and f64 layers of strategy blockwise keep as much as fits
+/// into options.memory with `threads` threads (0: nine tenths of what the system has to give), others what their strategy keeps.
+Expected<Program> compileTraining(const TrainOptions &options, int threads);
 } // namespace bpt

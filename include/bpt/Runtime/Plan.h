@@ -45,4 +45,10 @@ std::string formatPlan(const Plan &plan, size_t rows = 20);
 /// The same for programs: {"arena_bytes","lower_bound_bytes","peak_time","threads","kinds":{..},"alive":[..]}.
 std::string planJson(const Plan &plan);
 
+/// The dynamic sizes of arguments of these shapes, in the order compiled code wants them.
+std::vector<int64_t> dynamicSizes(const EntryInfo &entry, const std::vector<Shape> &shapes);
+
+/// Bytes of a tensor in an arena; the shape is one of a signature that was checked.
+int64_t alignedBytes(DataType type, const Shape &shape);
+
 } // namespace bpt

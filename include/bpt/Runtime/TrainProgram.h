@@ -4,8 +4,7 @@
 #include "bpt/Runtime/Arena.h"
 #include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Program.h"
-#include "bpt/Runtime/TrainOptions.h"
-#include "bpt/Runtime/TrainState.h"
+#include "bpt/Runtime/StepPlan.h"
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,44 +12,6 @@
 #include <vector>
 
 namespace bpt {
-
-/// What the arguments and results of `train_step` are: positions in its signature.
-struct StepSignature {
-  std::vector<TrainedParameter> parameters;
-  std::vector<size_t> values, firstMoments, secondMoments; ///< arguments of each parameter
-  std::vector<bool> decays;
-  size_t step = 0, lr = 0, tokens = 0, targets = 0;
-  std::optional<size_t> seed;
-  size_t loss = 0, gradNorm = 0; ///< results
-  std::optional<int64_t> range;  ///< of the tokens: the size of the vocabulary
-};
-
-/// Where the data of a loss graph, training step or inference entry goes: the arguments called `tokens`, `targets` and
-/// `seed`; where these names are not used, the first and second i32 argument of two or three dimensions and the first
-/// i64 scalar that is not called `step` or `position`.
-struct DataArguments {
-  std::optional<size_t> tokens, targets, seed;
-};
-DataArguments findDataArguments(const std::vector<ArgumentInfo> &arguments);
-
-/// Reads the signature of `train_step` by the names of its arguments: parameters, `<p>.m`, `<p>.v`, `step`, `lr`,
-/// `seed`, `tokens`, `targets`. Errors (exit 1): an argument missing, one that training cannot give, a parameter or
-/// moment that is not updated in place.
-Expected<StepSignature> readStepSignature(const EntryInfo &entry);
-
-/// Sizes of a batch.
-struct BatchShape {
-  int64_t accumulate = 1; ///< micro-steps
-  int64_t batch = 0;      ///< sequences of a micro-step
-  int64_t context = 0;    ///< tokens of a sequence
-
-  int64_t sequences() const { return accumulate * batch; }
-  int64_t tokens() const { return accumulate * batch * context; }
-};
-
-/// The sizes that the argument `tokens` ([AxB]xT, -1: dynamic) and the options agree on. Errors (exit 1) show both
-/// sides.
-Expected<BatchShape> resolveBatch(const ArgumentInfo &tokens, const TrainOptions &options);
 
 /// What one step gives.
 struct StepResult {
@@ -75,6 +36,8 @@ public:
   /// The target that the loss ignores.
   int64_t ignoredTarget() const { return train->info().arguments[step.targets].ignoreIndex.value_or(-100); }
   const BatchShape &batchShape() const { return batch; }
+  /// What layers keep for their backward, where the program says.
+  const std::string &keptActivations() const { return program.manifest().keptActivations; }
   bool canValidate() const { return validation.has_value(); }
   bool canSample() const { return sampling.has_value(); }
 

@@ -184,9 +184,12 @@ static Status dumpStage(ModuleOp module, const CompileOptions &options, Stage st
   return {};
 }
 
-/// The stage a module is at: *step* when it has a gradient, *blocks* when it has structure, else *graph*.
+/// The stage a module is at: *buffers* when it has a plan, *step* when it has a gradient, *blocks* when it has structure, else *graph*.
 static Stage getInputStage(ModuleOp module) {
   Stage stage = Stage::Graph;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function->hasAttr("bpt.plan"))
+      return Stage::Buffers;
   module.walk([&](Operation *op) {
     llvm::StringRef name = op->getName().getStringRef();
     if (name.ends_with("_grad") || name == "bpt.adamw")
@@ -200,7 +203,8 @@ static Stage getInputStage(ModuleOp module) {
 Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage last) {
   if (options.profile && options.target != Target::CPU)
     return usageError("--profile and --trace are for --target=cpu: the reference is one loop nest after the other");
-  if (Status status = dumpStage(module, options, getInputStage(module)); !status)
+  Stage first = getInputStage(module);
+  if (Status status = dumpStage(module, options, first); !status)
     return status;
   if (last <= Stage::Step)
     return {};
@@ -223,6 +227,8 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
   for (auto [stage, build] : steps) {
     if (stage > last)
       break;
+    if (stage <= first)
+      continue;
     if (Status status = runPasses(module, [&, build = build](OpPassManager &manager) { build(manager, lowering); }); !status)
       return status;
     if (Status status = dumpStage(module, options, stage); !status)
@@ -239,6 +245,7 @@ Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &
   if (!target)
     return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
   manifest.cpuName = target->cpu;
+  manifest.keptActivations = options.keptActivations;
   llvm::SmallVector<llvm::StringRef> features;
   llvm::StringRef(target->features).split(features, ',', -1, false);
   for (llvm::StringRef feature : features)

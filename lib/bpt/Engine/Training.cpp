@@ -2,6 +2,8 @@
 #include "bpt/Engine/Training.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Models/Models.h"
+#include "bpt/Runtime/MachineMemory.h"
+#include "bpt/Runtime/StepPlan.h"
 #include "bpt/Transforms/EntryInfo.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -92,7 +94,7 @@ Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &op
 }
 
 /// The way from a loss graph to a training step, as a textual pipeline.
-static std::string getPipeline(const TrainOptions &options, bool canSample, bool hasDropout) {
+static std::string getPipeline(const TrainOptions &options, llvm::StringRef keep, bool canSample, bool hasDropout) {
   std::string text;
   llvm::raw_string_ostream stream(text);
   stream << "builtin.module(" << (canSample ? "bpt-build-sampler," : "") << (hasDropout ? "bpt-build-evaluation," : "");
@@ -100,8 +102,8 @@ static std::string getPipeline(const TrainOptions &options, bool canSample, bool
     if (function != "loss" && !hasDropout)
       continue;
     stream << "bpt-form-blocks{function=" << function << " strategy=" << options.strategy << " block=" << options.block;
-    if (options.keepActivations != "auto")
-      stream << " keep=" << options.keepActivations;
+    if (!keep.empty())
+      stream << " keep=" << keep;
     stream << "},";
   }
   stream << "bpt-outline-layers,bpt-build-train-step{";
@@ -115,23 +117,20 @@ static std::string getPipeline(const TrainOptions &options, bool canSample, bool
   return text;
 }
 
-Expected<Program> compileTraining(const TrainOptions &options) {
-  Compiler compiler;
-  Expected<OwningOpRef<ModuleOp>> module = readTrainingGraph(compiler, options);
-  if (!module)
-    return module.takeError();
+/// Turns the loss graph into the entries of a training program; layers keep what `keep` says (empty: what their strategy does).
+static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module, const TrainOptions &options, llvm::StringRef keep) {
   unsigned heads = 0;
   bool hasDropout = false;
-  (*module)->walk([&](Operation *op) {
+  module.walk([&](Operation *op) {
     heads += isa<LinearCrossEntropyOp>(op);
     auto attention = dyn_cast<AttentionOp>(op);
     hasDropout |= isa<DropoutOp>(op) || (attention && attention.getSeed());
   });
-  if (Status status = compiler.runPipeline(**module, getPipeline(options, heads == 1, hasDropout)); !status)
+  if (Status status = compiler.runPipeline(module, getPipeline(options, keep, heads == 1, hasDropout)); !status)
     return status.takeError();
   // Validation is the entry `loss`, without dropout.
-  if (auto evaluation = (*module)->lookupSymbol<func::FuncOp>("loss.evaluation")) {
-    (*module)->lookupSymbol<func::FuncOp>("loss").erase();
+  if (auto evaluation = module.lookupSymbol<func::FuncOp>("loss.evaluation")) {
+    module.lookupSymbol<func::FuncOp>("loss").erase();
     evaluation.setName("loss");
   }
   CompileOptions compile;
@@ -140,12 +139,55 @@ Expected<Program> compileTraining(const TrainOptions &options) {
     return target.takeError();
   compile.target = *target;
   compile.profile = options.profile && *target == Target::CPU;
+  compile.keptActivations = !keep.empty() ? keep.str() : options.strategy == "blockwise" ? "input" : "all";
   compile.entries = {"train_step", "loss"};
   if (heads == 1)
     compile.entries.push_back("next_logits");
-  if (Status status = compiler.selectEntries(**module, compile); !status)
+  if (Status status = compiler.selectEntries(module, compile); !status)
     return status.takeError();
-  return compiler.load(**module, compile);
+  return compile;
+}
+
+/// What is kept is rounded to its type, what is computed again is not: only where these are the same may the memory that happens to
+/// be there decide.
+static bool keepingIsExact(ModuleOp module) {
+  auto loss = module.lookupSymbol<func::FuncOp>("loss");
+  return loss && llvm::all_of(loss.getArgumentTypes(), [](Type type) {
+           Type element = getElementTypeOrSelf(type);
+           return !isa<FloatType>(element) || getAccumulatorType(element) == element;
+         });
+}
+
+Expected<Program> compileTraining(const TrainOptions &options, int threads) {
+  Compiler compiler;
+  Expected<OwningOpRef<ModuleOp>> module = readTrainingGraph(compiler, options);
+  if (!module)
+    return module.takeError();
+  bool given = options.keepActivations != "auto";
+  if (!given && options.strategy == "blockwise" && keepingIsExact(**module)) {
+    // With memory to spare nothing is computed twice: from what keeps most to what keeps least, the first that fits.
+    int64_t memory = options.memory ? options.memory : availableMemory() / 10 * 9;
+    for (llvm::StringRef keep : {"all", "qkv", "attention"}) {
+      OwningOpRef<ModuleOp> candidate = (*module)->clone();
+      Expected<CompileOptions> compile = formTraining(compiler, *candidate, options, keep);
+      if (!compile)
+        return compile.takeError();
+      if (Status status = compiler.lower(*candidate, *compile, Stage::Buffers); !status)
+        return status.takeError();
+      Expected<Manifest> manifest = compiler.getManifest(*candidate, *compile);
+      if (!manifest)
+        return manifest.takeError();
+      Expected<StepPlan> plan = planTrainStep(*manifest, options, threads);
+      if (!plan)
+        return plan.takeError();
+      if (plan->headBytes + plan->plan.arenaBytes <= memory)
+        return compiler.load(*candidate, *compile);
+    }
+  }
+  Expected<CompileOptions> compile = formTraining(compiler, **module, options, given ? options.keepActivations : "");
+  if (!compile)
+    return compile.takeError();
+  return compiler.load(**module, *compile);
 }
 
 } // namespace bpt

@@ -83,6 +83,8 @@ std::string writeManifest(const Manifest &manifest) {
                {"cpu", {{"name", manifest.cpuName}, {"features", manifest.cpuFeatures}}},
                {"thread_scratch", manifest.threadScratch},
                {"entries", Json::array()}};
+  if (!manifest.keptActivations.empty())
+    json["kept_activations"] = manifest.keptActivations;
   for (const EntryInfo &entry : manifest.entries)
     json["entries"].push_back(entryJson(entry));
   for (const RegionInfo &region : manifest.regions)

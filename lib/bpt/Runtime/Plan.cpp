@@ -158,4 +158,19 @@ std::string planJson(const Plan &plan) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::vector<int64_t> dynamicSizes(const EntryInfo &entry, const std::vector<Shape> &shapes) {
+  std::vector<int64_t> dims;
+  for (size_t i = 0; i < shapes.size(); ++i)
+    for (size_t d = 0; d < shapes[i].size(); ++d)
+      if (entry.arguments[i].shape[d] < 0)
+        dims.push_back(shapes[i][d]);
+  return dims;
+}
+
+int64_t alignedBytes(DataType type, const Shape &shape) {
+  Expected<int64_t> count = countElements(shape, type);
+  Expected<int64_t> aligned = count ? alignedSize(*count * bytesPerElement(type)) : count;
+  return aligned ? *aligned : 0;
+}
+
 } // namespace bpt

@@ -9,28 +9,11 @@
 
 namespace bpt {
 
-/// The dynamic sizes of `shapes`, in the order compiled code wants them.
-static std::vector<int64_t> dynamicSizes(const EntryInfo &entry, const std::vector<Shape> &shapes) {
-  std::vector<int64_t> dims;
-  for (size_t i = 0; i < shapes.size(); ++i)
-    for (size_t d = 0; d < shapes[i].size(); ++d)
-      if (entry.arguments[i].shape[d] < 0)
-        dims.push_back(shapes[i][d]);
-  return dims;
-}
-
 static const EntryInfo *findEntry(const Manifest &manifest, const std::string &name) {
   for (const EntryInfo &entry : manifest.entries)
     if (entry.name == name)
       return &entry;
   return nullptr;
-}
-
-/// Bytes of a tensor in the arena; the shape is one of a signature that was checked.
-static int64_t alignedBytes(DataType type, const Shape &shape) {
-  Expected<int64_t> count = countElements(shape, type);
-  Expected<int64_t> aligned = count ? alignedSize(*count * bytesPerElement(type)) : count;
-  return aligned ? *aligned : 0;
 }
 
 Expected<TrainProgram> TrainProgram::plan(Program program, const TrainOptions &options, int threads) {
@@ -54,43 +37,20 @@ Expected<TrainProgram> TrainProgram::plan(Program program, const TrainOptions &o
 }
 
 Status TrainProgram::planStep(const TrainOptions &options) {
+  Expected<StepPlan> planned = planTrainStep(program.manifest(), options, threadCount);
+  if (!planned)
+    return planned.takeError();
   Expected<Entry> entry = program.entry("train_step");
   if (!entry)
     return entry.takeError();
   train = entry.take();
-  Expected<StepSignature> signature = readStepSignature(train->info());
-  if (!signature)
-    return signature.takeError();
-  step = signature.take();
-  const ArgumentInfo &tokens = train->info().arguments[step.tokens];
-  Expected<BatchShape> shape = resolveBatch(tokens, options);
-  if (!shape)
-    return shape.takeError();
-  batch = *shape;
-  if (batch.accumulate > 1 && tokens.shape.size() == 2)
-    return badInput(fmt::format("--accumulate={}: expected a training step with AxBxT tokens, but got {}",
-                                batch.accumulate, describeType(tokens.type, tokens.shape)));
-  Shape tokenShape = tokens.shape.size() == 3 ? Shape{batch.accumulate, batch.batch, batch.context}
-                                              : Shape{batch.batch, batch.context};
-  for (const ArgumentInfo &argument : train->info().arguments)
-    trainShapes.push_back(argument.shape);
-  trainShapes[step.tokens] = trainShapes[step.targets] = tokenShape;
-
-  std::vector<int64_t> dims = dynamicSizes(train->info(), trainShapes);
-  Expected<Plan> plan = planEntry(program.manifest(), train->info(), dims, threadCount);
-  if (!plan)
-    return plan.takeError();
-  trainPlan = plan.take();
-  Expected<int64_t> operations = train->info().flops.evaluate({dims, threadCount});
-  if (!operations)
-    return operations.error().in("flops");
-  flops = *operations;
-
-  Expected<int64_t> bytes = TrainState::bytes(step.parameters);
-  if (!bytes)
-    return bytes.takeError();
-  stateBytes = *bytes;
-  head = stateBytes + 2 * alignedBytes(DataType::I32, tokenShape);
+  step = std::move(planned->signature);
+  batch = planned->batch;
+  trainShapes = std::move(planned->shapes);
+  trainPlan = std::move(planned->plan);
+  stateBytes = planned->stateBytes;
+  head = planned->headBytes;
+  flops = planned->flops;
   return {};
 }
 

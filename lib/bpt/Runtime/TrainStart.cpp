@@ -276,9 +276,10 @@ void TrainRun::describe() {
                   fmt::format("{} tokens, every {} steps", formatCount(static_cast<double>(validData->file().count())),
                               options.validEvery),
                   static_cast<double>(validData->file().count())));
-  rows.push_back(
-      textRow("strategy", "strategy",
-              fmt::format("{}, blocks of {}, keep {}", options.strategy, options.block, options.keepActivations)));
+  std::string kept = options.keepActivations;
+  if (!p.keptActivations().empty() && p.keptActivations() != kept)
+    kept = fmt::format("{} ({})", p.keptActivations(), kept);
+  rows.push_back(textRow("strategy", "strategy", fmt::format("{}, blocks of {}, keep {}", options.strategy, options.block, kept)));
   rows.push_back(textRow("target", "target", options.target));
   rows.push_back(numberRow("threads", "threads", fmt::format("{}", environment.threads), environment.threads));
   if (p.stepFlops() > 0)
