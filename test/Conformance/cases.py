@@ -217,6 +217,27 @@ def models():
     return [Model(number, row) for number, row in enumerate(pairwise(factors, fits))]
 
 
+# Operands so large that kernels pack them once for all work items: more than 1 MiB, for more than 768 rows; more than fit the scratch
+# at once; deeper than one part.
+
+def large_dense():
+    sizes = {"contract": (801, 130, 2100), "contract_transposed": (801, 1000, 2200), "outer": (130, 801, 2100)}
+    rows = [{"dtype": dtype, "kind": kind, "rows": (sizes[kind][0],), "E": sizes[kind][1], "F": sizes[kind][2], "dynamic": kind == "outer"}
+            for dtype, kind in (("f32", "contract"), ("f64", "outer"), ("bf16", "contract"), ("f32", "contract_transposed"))]
+    return rows + [{"dtype": "f32", "kind": "contract", "rows": (801,), "E": 4200, "F": 300, "dynamic": False}]
+
+
+def large_feed_forward():
+    plain = {"rows": (2, 401), "E": 130, "F": 2100, "N": 130, "wide": False, "activation": "gelu_tanh", "gate": False, "up_bias": True,
+             "gate_bias": False, "down_bias": True, "transposed": False, "hidden": False, "dynamic": True}
+    return [{"dtype": "f32", **plain}, {"dtype": "f32", **plain, "gate": True, "hidden": True, "transposed": True}]
+
+
+def large_cross_entropy():
+    return counted([{"dtype": "f32", "rows": (801,), "E": 130, "V": 2100, "targets": "some", "wide": False, "transposed": True,
+                     "ignore": -100, "count": False, "dynamic": False}])
+
+
 def numbered(lists):
     return {op: [Case(op, number, row) for number, row in enumerate(rows)] for op, rows in lists.items()}
 
@@ -227,10 +248,10 @@ SMALL = numbered({
     "linear_cross_entropy": small_cross_entropy(), "adamw": small_adamw(), "global_norm": small_global_norm(), "dense": small_dense()})
 
 TARGET = numbered({
-    "attention": target_attention(), "feed_forward": target_feed_forward(), "layer_norm": target_norm(),
+    "attention": target_attention(), "feed_forward": target_feed_forward() + large_feed_forward(), "layer_norm": target_norm(),
     "rms_norm": without_bias(target_norm()), "rotary": target_rotary(), "dropout": target_dropout(), "embedding": target_embedding(),
-    "linear_cross_entropy": target_cross_entropy(), "adamw": target_adamw(), "global_norm": target_global_norm(),
-    "dense": target_dense()})
+    "linear_cross_entropy": target_cross_entropy() + large_cross_entropy(), "adamw": target_adamw(),
+    "global_norm": target_global_norm(), "dense": target_dense() + large_dense()})
 
 MODELS = models()
 

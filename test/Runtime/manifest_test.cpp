@@ -8,7 +8,7 @@ namespace {
 
 const std::string text =
     R"({"magic":"bpt-manifest","version":1,"compiler":"0.1.0","target":"cpu",)"
-    R"("cpu":{"name":"sapphirerapids","features":["+avx512f","+fma"]},"thread_scratch":4096,"entries":[)"
+    R"("cpu":{"name":"sapphirerapids","features":["+avx512f","+fma"]},"thread_scratch":4096,"shared_scratch":512,"entries":[)"
     R"({"name":"loss.grad","symbol":"bpt_entry_loss_grad","args":[)"
     R"({"name":"w","dtype":"BF16","shape":[64,32],"parameter":true,"init":{"kind":"normal","std":0.02},"decay":true},)"
     R"({"name":"tokens","dtype":"I32","shape":[2,-1],"range":256},)"
@@ -34,6 +34,7 @@ TEST(Manifest, IsRead) {
   EXPECT_EQ(manifest->target, "cpu");
   EXPECT_EQ(manifest->cpuFeatures, (std::vector<std::string>{"+avx512f", "+fma"}));
   EXPECT_EQ(manifest->threadScratch, 4096);
+  EXPECT_EQ(manifest->sharedScratch, 512);
   EXPECT_EQ(manifest->keptActivations, "all");
   ASSERT_EQ(manifest->regions.size(), 1u);
   EXPECT_EQ(manifest->regions[0].op, "bpt.attention");

@@ -46,6 +46,18 @@ TEST(Plan, ScratchOfTheThreadsIsOneMoreSlot) {
   EXPECT_EQ(planned->arenaBytes, 128 + 3 * 128);
 }
 
+TEST(Plan, SharedScratchLiesBehindThatOfTheThreads) {
+  Manifest manifest = manifestWith({slot("a", "activation", "100", 1, 2)}, 100);
+  manifest.sharedScratch = 1000;
+  Expected<Plan> planned = plan(manifest, {}, 3);
+  ASSERT_OK(planned);
+  EXPECT_EQ(planned->slots[1].bytes, 3 * 128 + 1000);
+  EXPECT_EQ(planned->sharedScratchOffset(), planned->scratchOffset + 3 * 128);
+  EXPECT_GE(planned->arenaBytes, planned->sharedScratchOffset() + 1000);
+  manifest.sharedScratch = INT64_MAX;
+  EXPECT_ERROR(plan(manifest, {}, 3), ExitCode::BadInput, "does not fit in 63 bits");
+}
+
 TEST(Plan, ScratchSlotOfTheEntryIsUsed) {
   Manifest manifest = manifestWith({slot("scratch", "thread_scratch", "threads 100 *", 0, 9)}, 100);
   Expected<Plan> planned = plan(manifest, {}, 4);

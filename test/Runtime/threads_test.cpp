@@ -104,6 +104,19 @@ TEST(ParallelFor, NestedLoopsRunSeriallyOnScratchOfTheirOwn) {
   EXPECT_FALSE(context.context.scratchRefused);
 }
 
+TEST(ParallelFor, SharedScratchIsNotForNestedLoops) {
+  static Context context(2, 64);
+  static uint8_t shared[64];
+  context.context.sharedScratch = shared;
+  EXPECT_EQ(bpt_shared_scratch(&context.context), shared);
+  std::atomic<int> given{0};
+  auto body = [](void *closure, int64_t, uint8_t *) {
+    *static_cast<std::atomic<int> *>(closure) += bpt_shared_scratch(&context.context) != nullptr;
+  };
+  bpt_parallel_for(&context.context, body, &given, 20);
+  EXPECT_EQ(given, 0);
+}
+
 TEST(ParallelFor, NoItemsCallNothing) {
   Context context(2);
   auto body = [](void *, int64_t, uint8_t *) { FAIL(); };

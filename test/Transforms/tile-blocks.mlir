@@ -4,7 +4,7 @@
 // UNKNOWN: expected cpu to be one of native, x86-64-v4, x86-64-v3, x86-64, but got 'z80'
 
 // The workspace holds the hidden of a chunk: min(rows, 1536) * 256 elements of four bytes.
-// CHECK: module attributes {bpt.thread_scratch = 655360 : i64}
+// CHECK: module attributes {bpt.shared_scratch = 0 : i64, bpt.thread_scratch = 655360 : i64}
 // CHECK-LABEL: func.func @dynamic_rows(
 // CHECK: %[[ROWS:.*]] = tensor.dim
 // CHECK: %[[CHUNK:.*]] = arith.minsi %{{.*}}, %c1536
@@ -45,4 +45,14 @@ func.func @cross_entropy(%x: tensor<256x64xf32>, %w: tensor<1000x64xf32>, %t: te
     ins(%x, %w, %t : tensor<256x64xf32>, tensor<1000x64xf32>, tensor<256xi32>) outs(%o, %l : tensor<f32>, tensor<256xf32>)
     -> tensor<f32>, tensor<256xf32>
   return %loss, %lse : tensor<f32>, tensor<256xf32>
+}
+
+// -----
+
+// Many blocks of rows use a right operand of 2 MiB, with whole panels: packed once for all.
+// CHECK: module attributes {bpt.shared_scratch = 2228224 : i64
+// CHECK-LABEL: func.func @shared_panels(
+func.func @shared_panels(%a: tensor<4096x512xf32>, %b: tensor<512x1050xf32>, %c: tensor<4096x1050xf32>) -> tensor<4096x1050xf32> {
+  %y = linalg.matmul ins(%a, %b : tensor<4096x512xf32>, tensor<512x1050xf32>) outs(%c : tensor<4096x1050xf32>) -> tensor<4096x1050xf32>
+  return %y : tensor<4096x1050xf32>
 }

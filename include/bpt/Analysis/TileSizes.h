@@ -26,12 +26,28 @@ struct GemmTiles {
   int64_t getScratchBytes(mlir::Type accumulator) const;
 };
 
+/// When products pack their right operand [depth, columns] once for all work items, into scratch the threads share. Where it is small,
+/// or few blocks of rows use it, each item packs what it needs. A function of sizes only.
+struct SharedPacking {
+  /// Most bytes of the scratch: so many columns are packed at a time, for all products that share the columns.
+  static constexpr int64_t mostBytes = 8 << 20;
+  /// Fewer bytes stay in a cache anyway, and memory counts where operands are so small.
+  static constexpr int64_t leastBytes = 1 << 20;
+  /// With fewer columns at a time, blocks of A would be packed too often; with fewer blocks of rows nothing is gained.
+  static constexpr int64_t leastColumns = 512, leastRowBlocks = 4;
+  /// Bytes of a column of a part: products with a greater depth are taken in parts where their destination can keep the sums.
+  static constexpr int64_t partBytes = 16 << 10;
+};
+
 /// An integer of the op's `schedule` attribute, or nothing.
 std::optional<int64_t> getScheduleEntry(mlir::Operation *op, llvm::StringRef name);
 
 /// Scratch bytes of each thread that the kernel of `op` needs at most; 0 for ops that have no kernel. Ops on tensors and
 /// memrefs give the same number.
 int64_t getThreadScratchBytes(mlir::Operation *op, const TargetInfo &target);
+
+/// Bytes of scratch that all threads of the kernel of `op` share at most; 0 where it needs none.
+int64_t getSharedScratchBytes(mlir::Operation *op, const TargetInfo &target);
 
 /// Bytes of the workspace all threads of the kernel of `op` share, as a formula over the dynamic dims of the operands of
 /// `op` (d0, d1, .. count the dynamic dims of shaped operands in order, a workspace operand not counted); 0 when the op

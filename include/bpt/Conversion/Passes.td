@@ -89,7 +89,8 @@ def OutlineParallelPass : Pass<"bpt-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "parallel loops become calls of bpt_parallel_for";
   let description = [{
     The body of each `scf.forall` becomes a private function `(closure, item, scratch)`; captured values go through a closure
-    on the stack, constants are repeated in the body. `bpt.thread_scratch` becomes the scratch the runtime passes.
+    on the stack, constants are repeated in the body. `bpt.thread_scratch` becomes the scratch the runtime passes,
+    `bpt.shared_scratch` a call of `bpt_shared_scratch`.
     Functions that run a parallel loop get the runtime's context as an argument (`bpt.context`). A call with a `bpt.region`
     is put between calls of bpt_profile.
 

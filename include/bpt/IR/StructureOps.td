@@ -154,4 +154,21 @@ def BPT_ThreadScratchOp : BPT_Op<"thread_scratch", [Pure]> {
   let assemblyFormat = "attr-dict `:` type($bytes)";
 }
 
+def BPT_SharedScratchOp : BPT_Op<"shared_scratch", [Pure]> {
+  let summary = "scratch bytes that all threads of a kernel share";
+  let description = [{
+    Only in a kernel, outside of its parallel loops; its contents survive from one loop to the next, not the kernel. `available` is
+    false where the kernel runs inside a parallel loop itself, since other kernels then run at the same time: there are no bytes
+    then. The plan holds the largest shared scratch any kernel asks for.
+
+    Made by `convert-bpt-to-vector`; removed by `bpt-outline-parallel`.
+
+    ```mlir
+    %scratch, %available = bpt.shared_scratch : memref<?xi8>, i1
+    ```
+  }];
+  let results = (outs MemRefRankOf<[I8], [1]>:$bytes, I1:$available);
+  let assemblyFormat = "attr-dict `:` type($bytes) `,` type($available)";
+}
+
 #endif

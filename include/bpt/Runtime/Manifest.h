@@ -76,6 +76,7 @@ struct Manifest {
   /// thread) for the whole entry; it takes the slot of kind "thread_scratch" when the entry has one, else adds one
   /// behind the entry's slots.
   int64_t threadScratch = 0;
+  int64_t sharedScratch = 0;   ///< bytes of scratch all threads share; behind that of the threads in the same slot
   std::string keptActivations; ///< what layers keep for their backward: "input", .. "all"; empty where it is not recorded
   std::vector<EntryInfo> entries;
   std::vector<RegionInfo> regions; ///< of code compiled for profiling

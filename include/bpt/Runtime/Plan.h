@@ -27,6 +27,8 @@ struct Plan {
   int64_t scratchStride = 0; ///< bytes per thread, a multiple of 64; 0 when no scratch is needed
   int64_t scratchOffset = 0; ///< of thread 0
 
+  int64_t sharedScratchOffset() const { return scratchOffset + threads * scratchStride; }
+
   /// Indices of the slots alive at the peak, largest first, then in order.
   std::vector<size_t> alivePeak() const;
 };

@@ -71,7 +71,7 @@ public:
 
   /// Runs report to `profile` from now on.
   void profileInto(Profile *profile) { prepared.profileInto(profile); }
-  /// Runs `count` times and keeps the times. execute() first: it is the warm-up.
+  /// Runs `count` times and keeps the times, after a tenth of a second of runs to warm up.
   Status bench(int count);
 
   const RunReport &report() const { return figures; }
@@ -81,6 +81,7 @@ private:
   std::vector<Tensor> tensors;
   std::vector<NamedTensor> named;
   RunReport figures;
+  double warmth = 0; ///< seconds of all runs so far
 };
 
 /// Runs `entry` of `reference` on copies of `arguments`, converted to the types of its signature (f64 for a reference

@@ -58,6 +58,7 @@ struct bpt_context {
   bpt::ThreadPool *threads = nullptr;
   uint8_t *scratch = nullptr;      ///< of thread 0, aligned to 64
   int64_t scratchStride = 0;       ///< bytes per thread, a multiple of 64
+  uint8_t *sharedScratch = nullptr; ///< of all threads together, aligned to 64
   bpt::Profile *profile = nullptr; ///< what profiled code reports to; null: to nobody
   /// Set when scratch for a nested loop could not be allocated: the run is void.
   std::atomic<bool> scratchRefused{false};

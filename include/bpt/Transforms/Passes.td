@@ -148,7 +148,8 @@ def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
   let description = [{
     Writes the sizes the CPU kernel of each op will use into its `schedule` (one that is there stays: it overrides), and gives
     ops that need memory shared by all threads a `workspace`: a `tensor.empty` of bytes, its size computed from dims of the
-    operands, so that the memory plan holds it. The module's attribute `bpt.thread_scratch` is the scratch of each thread.
+    operands, so that the memory plan holds it. The module's attribute `bpt.thread_scratch` is the scratch of each thread,
+    `bpt.shared_scratch` that of all together.
     Sizes come from Analysis/TileSizes.h; a remark on each op says what was chosen, what it needs, and why.
 
     Preconditions:

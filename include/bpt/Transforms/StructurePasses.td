@@ -294,7 +294,7 @@ def VerifyStagePass : Pass<"bpt-verify-stage", "::mlir::ModuleOp"> {
     | step | the same and `bpt.barrier`, scf (micro-steps) |
     | tiles | no checkpoint or blockwise any more; affine |
     | buffers | no tensors, no `bpt.barrier`, no `memref.alloc`, no large `memref.alloca`, no copy of a whole buffer |
-    | kernels | func, scf, arith, math, memref, vector, llvm, `bpt.thread_scratch`; no other bpt op, no linalg |
+    | kernels | func, scf, arith, math, memref, vector, llvm, `bpt.thread_scratch`, `bpt.shared_scratch`; no other bpt op, no linalg |
     | llvm | llvm (gpu and nvvm for a GPU) |
 
     Dialects of others may stay until *tiles*.

@@ -21,16 +21,17 @@ namespace {
 constexpr llvm::StringLiteral contextAttr = "bpt.context";
 constexpr llvm::StringLiteral regionAttr = "bpt.region";
 constexpr llvm::StringLiteral loopFunction = "bpt_parallel_for";
+constexpr llvm::StringLiteral sharedFunction = "bpt_shared_scratch";
 constexpr llvm::StringLiteral profileFunction = "bpt_profile";
 
 /// Declares a function of the runtime; the context is its first argument.
-void declareRuntimeFunction(ModuleOp module, StringRef name, TypeRange types) {
+void declareRuntimeFunction(ModuleOp module, StringRef name, TypeRange types, TypeRange results = {}) {
   if (module.lookupSymbol(name))
     return;
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   SmallVector<Type> all{LLVM::LLVMPointerType::get(module.getContext())};
   llvm::append_range(all, types);
-  func::FuncOp::create(builder, module.getLoc(), name, builder.getFunctionType(all, {})).setPrivate();
+  func::FuncOp::create(builder, module.getLoc(), name, builder.getFunctionType(all, results)).setPrivate();
 }
 
 Value getContextArgument(func::FuncOp function) {
@@ -65,7 +66,7 @@ private:
     needs[function] = false; // recursion is refused by bpt-plan-memory
     bool result = false;
     function.walk([&](Operation *op) {
-      if (isa<scf::ForallOp>(op) || op->hasAttr(regionAttr))
+      if (isa<scf::ForallOp, bpt::SharedScratchOp>(op) || op->hasAttr(regionAttr))
         result = true;
       if (auto call = dyn_cast<func::CallOp>(op))
         if (auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee()))
@@ -92,6 +93,19 @@ public:
   LoopOutliner(ModuleOp module, int64_t scratchBytes)
       : module(module), converter(module.getContext()), pointer(LLVM::LLVMPointerType::get(module.getContext())),
         i64(IntegerType::get(module.getContext(), 64)), scratchBytes(scratchBytes) {}
+
+  /// The shared scratch: asked of the runtime once.
+  void replace(bpt::SharedScratchOp op, int64_t bytes) {
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    declareRuntimeFunction(module, sharedFunction, {}, pointer);
+    Value context = getContextArgument(op->getParentOfType<func::FuncOp>());
+    Value scratch = func::CallOp::create(builder, loc, sharedFunction, TypeRange{pointer}, ValueRange{context}).getResult(0);
+    Value null = LLVM::ZeroOp::create(builder, loc, pointer);
+    op.getAvailable().replaceAllUsesWith(LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::ne, scratch, null).getResult());
+    op.getBytes().replaceAllUsesWith(getBytes(builder, loc, scratch, bytes));
+    op.erase();
+  }
 
   LogicalResult outline(scf::ForallOp loop) {
     auto parent = loop->getParentOfType<func::FuncOp>();
@@ -171,7 +185,7 @@ private:
     func::ReturnOp::create(builder, loc);
     body.walk([&](bpt::ThreadScratchOp op) {
       OpBuilder at(op);
-      op.replaceAllUsesWith(getScratch(at, loc, block->getArgument(2)));
+      op.replaceAllUsesWith(getBytes(at, loc, block->getArgument(2), scratchBytes));
       op.erase();
     });
     return body;
@@ -195,14 +209,14 @@ private:
     }
   }
 
-  /// memref<?xi8> over the scratch pointer the runtime hands to the body.
-  Value getScratch(OpBuilder &builder, Location loc, Value scratch) {
+  /// memref<?xi8> over a pointer the runtime hands out.
+  Value getBytes(OpBuilder &builder, Location loc, Value scratch, int64_t bytes) {
     auto type = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type());
     Type descriptorType = converter.convertType(type);
     Value descriptor = LLVM::PoisonOp::create(builder, loc, descriptorType);
     Value zero = LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(0));
     Value one = LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(1));
-    Value size = LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(scratchBytes));
+    Value size = LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(bytes));
     descriptor = LLVM::InsertValueOp::create(builder, loc, descriptor, scratch, ArrayRef<int64_t>{0});
     descriptor = LLVM::InsertValueOp::create(builder, loc, descriptor, scratch, ArrayRef<int64_t>{1});
     descriptor = LLVM::InsertValueOp::create(builder, loc, descriptor, zero, ArrayRef<int64_t>{2});
@@ -282,7 +296,12 @@ class OutlineParallel : public bpt::impl::OutlineParallelPassBase<OutlineParalle
     ContextArguments(module).add();
     reportRegions(module);
     auto scratch = module->getAttrOfType<IntegerAttr>("bpt.thread_scratch");
+    auto shared = module->getAttrOfType<IntegerAttr>("bpt.shared_scratch");
     LoopOutliner outliner(module, scratch ? scratch.getInt() : 0);
+    SmallVector<bpt::SharedScratchOp> sharedOps;
+    module.walk([&](bpt::SharedScratchOp op) { sharedOps.push_back(op); });
+    for (bpt::SharedScratchOp op : sharedOps)
+      outliner.replace(op, shared ? shared.getInt() : 0);
     SmallVector<scf::ForallOp> loops;
     module.walk([&](scf::ForallOp loop) { loops.push_back(loop); });
     for (scf::ForallOp loop : loops)

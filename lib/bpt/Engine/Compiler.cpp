@@ -262,6 +262,7 @@ Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &
       return;
     }
     manifest.threadScratch = std::max(manifest.threadScratch, one->threadScratch);
+    manifest.sharedScratch = std::max(manifest.sharedScratch, one->sharedScratch);
     for (EntryInfo &entry : one->entries)
       manifest.entries.push_back(std::move(entry));
   });

@@ -258,6 +258,7 @@ Expected<Manifest> parseManifest(std::string_view text) {
       manifest.cpuFeatures.push_back(features[i].string());
   }
   manifest.threadScratch = top["thread_scratch"].exists() ? top["thread_scratch"].integer(0) : 0;
+  manifest.sharedScratch = top["shared_scratch"].exists() ? top["shared_scratch"].integer(0) : 0;
   manifest.keptActivations = top["kept_activations"].exists() ? top["kept_activations"].string() : "";
   Field entries = top["entries"].array();
   for (size_t i = 0; i < entries.size(); ++i)

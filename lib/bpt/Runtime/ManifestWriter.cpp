@@ -82,6 +82,7 @@ std::string writeManifest(const Manifest &manifest) {
                {"target", manifest.target},
                {"cpu", {{"name", manifest.cpuName}, {"features", manifest.cpuFeatures}}},
                {"thread_scratch", manifest.threadScratch},
+               {"shared_scratch", manifest.sharedScratch},
                {"entries", Json::array()}};
   if (!manifest.keptActivations.empty())
     json["kept_activations"] = manifest.keptActivations;

@@ -12,11 +12,11 @@ namespace bpt {
 
 namespace {
 
-/// Per-thread scratch as a slot of the plan: the entry's own one, or one more behind its slots.
-Status addThreadScratch(Plan &plan, int64_t bytesPerThread) {
+/// Scratch of the threads, and what they share, as a slot of the plan: the entry's own one, or one more behind its slots.
+Status addThreadScratch(Plan &plan, int64_t bytesPerThread, int64_t sharedBytes) {
   Expected<int64_t> stride = alignedSize(bytesPerThread);
   int64_t bytes = 0;
-  if (!stride || __builtin_mul_overflow(*stride, plan.threads, &bytes))
+  if (!stride || __builtin_mul_overflow(*stride, plan.threads, &bytes) || __builtin_add_overflow(bytes, sharedBytes, &bytes))
     return badInput(fmt::format("scratch of {} bytes for each of {} threads does not fit in 63 bits", bytesPerThread,
                                 plan.threads));
   plan.scratchStride = *stride;
@@ -74,7 +74,7 @@ Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const
       return bytes.error().in(fmt::format("entry {}: slot {}", inQuotes(entry.name), inQuotes(slot.name)));
     plan.slots.push_back({slot.name, slot.kind, *bytes, 0, slot.first, slot.last});
   }
-  if (Status status = addThreadScratch(plan, manifest.threadScratch); !status)
+  if (Status status = addThreadScratch(plan, manifest.threadScratch, manifest.sharedScratch); !status)
     return status.error().in(fmt::format("entry {}", inQuotes(entry.name)));
 
   std::vector<Interval> intervals;

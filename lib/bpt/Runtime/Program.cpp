@@ -206,6 +206,7 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   context.threads = impl->threads.get();
   context.scratch = impl->arena->data() + impl->plan.scratchOffset;
   context.scratchStride = impl->plan.scratchStride;
+  context.sharedScratch = impl->arena->data() + impl->plan.sharedScratchOffset();
   context.profile = impl->profile;
   std::vector<void *> pointers;
   for (const Tensor &argument : arguments)

@@ -197,6 +197,10 @@ extern "C" void bpt_parallel_for(bpt_context *context, void (*body)(void *closur
   context->threads->run(n, callWithScratch, &call);
 }
 
+extern "C" uint8_t *bpt_shared_scratch(bpt_context *context) {
+  return context->threads->insideBody() ? nullptr : context->sharedScratch;
+}
+
 const bpt::RuntimeSymbol *bpt::runtimeSymbols() {
   static const RuntimeSymbol symbols[] = {
 #define BPT_RUNTIME_FUNCTION(name, result, parameters) {#name, reinterpret_cast<void *>(&name)},

@@ -160,6 +160,8 @@ class PlanMemory : public bpt::impl::PlanMemoryPassBase<PlanMemory> {
       return failure();
     if (auto scratch = getOperation()->getAttrOfType<IntegerAttr>("bpt.thread_scratch"))
       manifest->threadScratch = scratch.getInt();
+    if (auto scratch = getOperation()->getAttrOfType<IntegerAttr>("bpt.shared_scratch"))
+      manifest->sharedScratch = scratch.getInt();
     entry->setAttr("bpt.plan", StringAttr::get(&getContext(), bpt::writeManifest(*manifest)));
     if (manifest->entries.front().dynamicDims() == 0)
       return report(entry, *manifest);

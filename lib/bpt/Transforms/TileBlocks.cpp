@@ -110,7 +110,7 @@ class TileBlocks : public impl::TileBlocksPassBase<TileBlocks> {
       module.emitError("expected cpu to be one of ") << TargetInfo::getKnownNames() << ", but got '" << cpu << "'";
       return signalPassFailure();
     }
-    int64_t scratch = 0;
+    int64_t scratch = 0, shared = 0;
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) {
       if (isa<DestinationStyleOpInterface>(op))
@@ -118,10 +118,12 @@ class TileBlocks : public impl::TileBlocksPassBase<TileBlocks> {
     });
     for (Operation *op : ops) {
       scratch = std::max(scratch, getThreadScratchBytes(op, *target));
+      shared = std::max(shared, getSharedScratchBytes(op, *target));
       if (isa<BPTDialect>(op->getDialect()))
         tile(op, *target);
     }
     module->setAttr("bpt.thread_scratch", Builder(module).getI64IntegerAttr(scratch));
+    module->setAttr("bpt.shared_scratch", Builder(module).getI64IntegerAttr(shared));
   }
 
   void tile(Operation *op, const TargetInfo &target) {

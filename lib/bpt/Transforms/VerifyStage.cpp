@@ -30,6 +30,7 @@ constexpr Lifetime lifetimes[] = {
     {"bpt.yield", Stage::Blocks, Stage::Step, "bpt-lower-structure"},
     {"bpt.barrier", Stage::Step, Stage::Tiles, "one-shot-bufferize"},
     {"bpt.thread_scratch", Stage::Kernels, Stage::Kernels, "bpt-outline-parallel"},
+    {"bpt.shared_scratch", Stage::Kernels, Stage::Kernels, "bpt-outline-parallel"},
     {"bpt", Stage::Graph, Stage::Buffers, "convert-bpt-to-vector or convert-bpt-to-linalg"},
     {"linalg", Stage::Graph, Stage::Buffers, "convert-bpt-to-vector or convert-linalg-to-loops"},
     {"tensor", Stage::Graph, Stage::Tiles, "one-shot-bufferize"},

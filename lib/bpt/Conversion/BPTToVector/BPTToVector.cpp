@@ -67,7 +67,7 @@ struct ConvertBPTToVectorPass : impl::ConvertBPTToVectorPassBase<ConvertBPTToVec
     // Contractions first: they take the fills before them along.
     KernelCache kernels(module, *target, profile);
     auto isOurs = [](Operation *op) {
-      return !isa<ThreadScratchOp>(op) && (isa<BPTDialect>(op->getDialect()) || isa<linalg::LinalgOp, memref::CopyOp>(op));
+      return !isa<ThreadScratchOp, SharedScratchOp>(op) && (isa<BPTDialect>(op->getDialect()) || isa<linalg::LinalgOp, memref::CopyOp>(op));
     };
     auto isProduct = [](Operation *op) {
       auto linalgOp = dyn_cast<linalg::LinalgOp>(op);

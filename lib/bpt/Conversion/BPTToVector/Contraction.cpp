@@ -144,6 +144,7 @@ public:
   void emit();
 
 private:
+  void emitOne(Value m, Value n);
   Value getSize(unsigned dim) {
     for (auto [memref, own] : llvm::zip_equal(memrefs, dims))
       for (auto [position, candidate] : llvm::enumerate(own))
@@ -167,7 +168,11 @@ private:
   }
   /// The operand at the fixed indices: what is left are the dims of the matrix.
   Value slice(unsigned operand, ArrayRef<unsigned> kept);
+  Matrix getLeft();
+  Matrix getRight();
   void addProducts(Gemm::Block block, Value sums);
+  /// What becomes of the sums of a block; `isFirst` (i1): these are the first of several parts, null: the only ones.
+  void store(Gemm::Block block, Value sums, Value isFirst = {});
 
   Emitter &e;
   Gemm gemm;
@@ -208,43 +213,76 @@ Value ContractionEmitter::slice(unsigned operand, ArrayRef<unsigned> kept) {
   return memref::SubViewOp::create(e, result, memref, offsets, sizes, strides);
 }
 
-void ContractionEmitter::addProducts(Gemm::Block block, Value sums) {
-  SmallVector<unsigned> leftKept(plan.rows), rightKept(plan.depth);
-  llvm::append_range(leftKept, plan.depth);
+Matrix ContractionEmitter::getLeft() {
+  SmallVector<unsigned> kept(plan.rows);
+  llvm::append_range(kept, plan.depth);
+  return {collapseRows(e, slice(plan.left, kept)), plan.leftTransposed};
+}
+
+Matrix ContractionEmitter::getRight() {
+  SmallVector<unsigned> kept(plan.depth);
   if (plan.column)
-    rightKept.push_back(*plan.column);
-  Value outer = getSize(plan.sequential);
-  e.loop(e.index(0), outer, 1, [&](Value position) {
+    kept.push_back(*plan.column);
+  return {collapseRows(e, slice(1 - plan.left, kept)), plan.rightTransposed};
+}
+
+void ContractionEmitter::addProducts(Gemm::Block block, Value sums) {
+  e.loop(e.index(0), getSize(plan.sequential), 1, [&](Value position) {
     setIndices(plan.sequential, position);
-    Matrix left{collapseRows(e, slice(plan.left, leftKept)), plan.leftTransposed};
-    Matrix right{collapseRows(e, slice(1 - plan.left, rightKept)), plan.rightTransposed};
-    gemm.accumulate(sums, left.dropRows(e, block.row), right.dropColumns(e, block.column), block.rows, block.columns,
+    gemm.accumulate(sums, getLeft().dropRows(e, block.row), getRight().dropColumns(e, block.column), block.rows, block.columns,
                     getSize(plan.depth));
   });
 }
 
-void ContractionEmitter::emit() {
-  Value m = getSize(plan.rows), n = plan.column ? getSize(*plan.column) : e.index(1);
-  gemm.parallelBlocks(getSize(plan.parallel), m, n, 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
-    setIndices(plan.parallel, block.matrix);
-    gemm.clear(blocks[0], block.rows, block.columns);
-    addProducts(block, blocks[0]);
-    SmallVector<unsigned> kept(plan.rows);
-    if (plan.column)
-      kept.push_back(*plan.column);
-    Value out = collapseRows(e, slice(2, kept));
+void ContractionEmitter::store(Gemm::Block block, Value sums, Value isFirst) {
+  SmallVector<unsigned> kept(plan.rows);
+  if (plan.column)
+    kept.push_back(*plan.column);
+  Value out = collapseRows(e, slice(2, kept));
+  auto rows = [&](bool overwrite) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) {
       SmallVector<Value> to = e.rowIndices(out, e.add(block.row, row));
       e.columns(block.columns, [&](Value column, Value mask) {
         SmallVector<Value> position(to);
         position.push_back(e.add(block.column, column));
-        Value sum = e.load(blocks[0], {row, column});
+        Value sum = e.load(sums, {row, column});
         if (!overwrite)
           sum = e.addf(e.load(out, position, mask), sum);
         e.store(sum, out, position, mask);
       });
     });
+  };
+  if (!isFirst || !overwrite)
+    return rows(overwrite);
+  e.ifThen(isFirst, [&] { rows(true); }, [&] { rows(false); });
+}
+
+void ContractionEmitter::emit() {
+  Value m = getSize(plan.rows), n = plan.column ? getSize(*plan.column) : e.index(1);
+  if (plan.parallel.empty() && plan.sequential.empty())
+    return emitOne(m, n);
+  gemm.parallelBlocks(getSize(plan.parallel), m, n, 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+    setIndices(plan.parallel, block.matrix);
+    gemm.clear(blocks[0], block.rows, block.columns);
+    addProducts(block, blocks[0]);
+    store(block, blocks[0]);
   });
+}
+
+/// A single product; where the destination can keep the sums, of parts of the depth one after the other.
+void ContractionEmitter::emitOne(Value m, Value n) {
+  Value depth = getSize(plan.depth);
+  auto addPart = [&](Value first, Value length, Value isFirst) {
+    Gemm::Product product{0, getLeft().dropColumns(e, first), getRight().dropRows(e, first), length};
+    gemm.parallelProducts(m, n, 1, product,
+                          [&](Gemm::Block block, ArrayRef<Value> blocks) { store(block, blocks[0], isFirst); });
+  };
+  if (cast<MemRefType>(memrefs[2].getType()).getElementType() != e.accumulator)
+    return addPart(e.index(0), depth, {});
+  int64_t part = SharedPacking::partBytes * 8 / e.accumulator.getIntOrFloatBitWidth();
+  // A depth of 0 is one part, too: it clears the destination.
+  e.loop(e.index(0), e.max(depth, 1), part,
+         [&](Value first) { addPart(first, e.min(e.sub(depth, first), part), e.equal(first, e.index(0))); });
 }
 
 //===--- the op --------------------------------------------------------------------------------------------------------===//

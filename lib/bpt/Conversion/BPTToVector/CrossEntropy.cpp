@@ -48,19 +48,19 @@ void LogitStatistics::takeSections(WorkspaceSections &sections, Value capacity, 
   targetLogit = sections.take(e.index(1), all, e.accumulator);
 }
 
-/// Maximum and sum of one row of a block of logits; the logit of the target where the block has it.
-void LogitStatistics::emitRow(Value logits, Value row, Value position, Value local, Value part, Value column,
-                              Value columns) {
+/// Maximum and sum of part `part` of one row, whose logits begin at [row, offset]; the logit of the target where the part has it.
+void LogitStatistics::emitRow(Value logits, Value row, Value offset, Value position, Value local, Value part) {
+  Value column = e.mul(part, blockColumns), columns = e.min(e.sub(targets.vocabulary, column), blockColumns);
   Value lowest = e.splat(-std::numeric_limits<double>::infinity());
-  Value highest = e.columns(columns, ValueRange{lowest}, [&](Value offset, Value mask, ValueRange carried) {
-    Value x = e.load(logits, {row, offset});
+  Value highest = e.columns(columns, ValueRange{lowest}, [&](Value j, Value mask, ValueRange carried) {
+    Value x = e.load(logits, {row, e.add(offset, j)});
     if (mask)
       x = arith::SelectOp::create(e, mask, x, lowest);
     return SmallVector<Value>{e.maxf(x, carried[0])};
   })[0];
   Value maximum = e.maxLanes(highest), shift = e.broadcast(maximum);
-  Value total = e.columns(columns, ValueRange{e.splat(0)}, [&](Value offset, Value mask, ValueRange carried) {
-    Value p = emitExp(e, e.subf(e.load(logits, {row, offset}), shift));
+  Value total = e.columns(columns, ValueRange{e.splat(0)}, [&](Value j, Value mask, ValueRange carried) {
+    Value p = emitExp(e, e.subf(e.load(logits, {row, e.add(offset, j)}), shift));
     if (mask)
       p = arith::SelectOp::create(e, mask, p, e.splat(0));
     return SmallVector<Value>{e.addf(carried[0], p)};
@@ -71,33 +71,31 @@ void LogitStatistics::emitRow(Value logits, Value row, Value position, Value loc
   Value inside = arith::AndIOp::create(e, e.compare(arith::CmpIPredicate::sge, target, column),
                                        e.less(target, e.add(column, columns)));
   e.ifThen(inside, [&] {
-    e.storeScalar(e.loadScalar(logits, {row, e.sub(target, column)}), targetLogit, {e.index(0), position});
+    Value logit = e.loadScalar(logits, {row, e.add(offset, e.sub(target, column))});
+    e.storeScalar(logit, targetLogit, {e.index(0), position});
   });
 }
 
 void LogitStatistics::emitBlocks(Value start, Value rows, Value kept) {
-  Value height = e.index(gemm.tiles.blockRows), heights = e.ceilDiv(rows, height);
   Value width = e.dim(input, cast<MemRefType>(input.getType()).getRank() - 1);
-  e.parallel(e.mul(heights, parts), [&](Value item) {
-    SmallVector<Value> blocks = gemm.takeBlocks();
-    // Neighbouring items share their columns of the weight.
-    Value part = e.div(item, heights), first = e.mul(e.rem(item, heights), height);
-    Value column = e.mul(part, blockColumns);
-    Value m = e.min(e.sub(rows, first), height), n = e.min(e.sub(targets.vocabulary, column), blockColumns);
-    gemm.clear(blocks[0], m, n);
-    gemm.accumulate(blocks[0], Matrix{input}.dropRows(e, e.add(start, first)), Matrix{weight, transposed}.dropColumns(e, column),
-                    m, n, width);
-    e.loop(e.index(0), m, 1, [&](Value row) {
-      Value local = e.add(first, row);
-      emitRow(blocks[0], row, e.add(start, local), local, part, column, n);
+  Gemm::Product product{0, Matrix{input}.dropRows(e, start), {weight, transposed}, width};
+  auto body = [&](Gemm::Block block, ArrayRef<Value> blocks) {
+    Value firstPart = e.div(block.column, blockColumns), count = e.ceilDiv(block.columns, blockColumns);
+    e.loop(e.index(0), block.rows, 1, [&](Value row) {
+      Value local = e.add(block.row, row);
+      e.loop(e.index(0), count, 1, [&](Value i) {
+        emitRow(blocks[0], row, e.mul(i, blockColumns), e.add(start, local), local, e.add(firstPart, i));
+      });
       if (kept)
-        e.columns(n, [&](Value offset, Value mask) {
-          e.store(e.load(blocks[0], {row, offset}), kept, {local, e.add(column, offset)}, mask);
+        e.columns(block.columns, [&](Value offset, Value mask) {
+          e.store(e.load(blocks[0], {row, offset}), kept, {local, e.add(block.column, offset)}, mask);
         });
     });
-  });
+  };
+  gemm.parallelProducts(rows, targets.vocabulary, 1, product, body, blockColumns);
 }
 
+/// lse of these rows: the parts of each row, in their order.
 void LogitStatistics::emitLse(Value start, Value rows, Value lse) {
   int64_t together = 64;
   e.parallel(e.ceilDiv(rows, together), [&](Value item) {

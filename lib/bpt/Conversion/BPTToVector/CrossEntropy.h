@@ -40,8 +40,7 @@ public:
   void emitLoss(mlir::Value all, mlir::Value lse, mlir::Value validCount, mlir::Value loss);
 
 private:
-  void emitRow(mlir::Value logits, mlir::Value row, mlir::Value position, mlir::Value local, mlir::Value part,
-               mlir::Value column, mlir::Value columns);
+  void emitRow(mlir::Value logits, mlir::Value row, mlir::Value offset, mlir::Value position, mlir::Value local, mlir::Value part);
 
   Emitter &e;
   Gemm &gemm;

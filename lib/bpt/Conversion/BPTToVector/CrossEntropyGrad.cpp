@@ -66,11 +66,9 @@ void CrossEntropyGradEmitter::emitDLogitsRow(Value logits, Value logitsRow, Valu
 }
 
 void CrossEntropyGradEmitter::emitDLogits(Value start, Value rows, Value column, Value columns) {
-  gemm.parallelBlocks({}, rows, columns, 1, [&](Gemm::Block part, ArrayRef<Value> blocks) {
-    gemm.clear(blocks[0], part.rows, part.columns);
+  Gemm::Product product{0, Matrix{input}.dropRows(e, start), Matrix{weight, transposed}.dropColumns(e, column), width};
+  gemm.parallelProducts(rows, columns, 1, product, [&](Gemm::Block part, ArrayRef<Value> blocks) {
     Value firstColumn = e.add(column, part.column);
-    gemm.accumulate(blocks[0], Matrix{input}.dropRows(e, e.add(start, part.row)),
-                    Matrix{weight, transposed}.dropColumns(e, firstColumn), part.rows, part.columns, width);
     e.loop(e.index(0), part.rows, 1, [&](Value row) {
       Value to = e.add(part.row, row);
       emitDLogitsRow(blocks[0], row, e.add(start, to), firstColumn, part.columns,

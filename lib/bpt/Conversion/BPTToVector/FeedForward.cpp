@@ -46,20 +46,26 @@ Value WorkspaceSections::takeLike(Value like, Type element) {
 void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, Value start, Value m, Value n, Value k,
                       const ChunkSum &dest) {
   Emitter &e = gemm.e;
-  gemm.parallelBlocks({}, m, n, 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
-    gemm.clear(blocks[0], block.rows, block.columns);
+  auto addPart = [&](Value first, Value depth) {
+    SmallVector<Gemm::Product> products;
     for (const auto &[a, b] : factors)
-      gemm.accumulate(blocks[0], a.dropRows(e, block.row), b.dropColumns(e, block.column), block.rows, block.columns, k);
-    e.loop(e.index(0), block.rows, 1, [&](Value row) {
-      Value position = e.add(start, e.add(block.row, row));
-      SmallVector<Value> to = e.rowIndices(dest.out, position);
-      to.emplace_back();
-      e.columns(block.columns, [&](Value offset, Value mask) {
-        to.back() = e.add(block.column, offset);
-        dest.add(e, e.load(blocks[0], {row, offset}), to, mask, {position, to.back()});
+      products.push_back({0, a.dropColumns(e, first), b.dropRows(e, first), depth});
+    gemm.parallelProducts(m, n, 1, products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+      e.loop(e.index(0), block.rows, 1, [&](Value row) {
+        Value position = e.add(start, e.add(block.row, row));
+        SmallVector<Value> to = e.rowIndices(dest.out, position);
+        to.emplace_back();
+        e.columns(block.columns, [&](Value offset, Value mask) {
+          to.back() = e.add(block.column, offset);
+          dest.add(e, e.load(blocks[0], {row, offset}), to, mask, {position, to.back()});
+        });
       });
     });
-  });
+  };
+  if (dest.between)
+    return addPart(e.index(0), k);
+  int64_t part = SharedPacking::partBytes * 8 / e.accumulator.getIntOrFloatBitWidth();
+  e.loop(e.index(0), k, part, [&](Value first) { addPart(first, e.min(e.sub(k, first), part)); });
 }
 
 void emitAddedColumnSums(Emitter &e, Value matrix, Value first, Value count, const ChunkSum &dest) {
@@ -124,13 +130,11 @@ private:
 } // namespace
 
 void FeedForwardEmitter::emitHidden(Value start, Value rows) {
-  gemm.parallelBlocks({}, rows, hiddenColumns, gate ? 2 : 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
-    Matrix left = Matrix{input}.dropRows(e, e.add(start, block.row));
-    const Value weights[] = {up, gate};
-    for (auto [weight, sums] : llvm::zip(weights, blocks)) {
-      gemm.clear(sums, block.rows, block.columns);
-      gemm.accumulate(sums, left, Matrix{weight, transposed}.dropColumns(e, block.column), block.rows, block.columns, width);
-    }
+  Matrix left = Matrix{input}.dropRows(e, start);
+  SmallVector<Gemm::Product> products{{0, left, {up, transposed}, width}};
+  if (gate)
+    products.push_back({1, left, {gate, transposed}, width});
+  gemm.parallelProducts(rows, hiddenColumns, products.size(), products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) {
       Value toRow = e.add(block.row, row);
       SmallVector<Value> kept = hidden ? e.rowIndices(hidden, e.add(start, toRow)) : SmallVector<Value>();
@@ -159,10 +163,8 @@ void FeedForwardEmitter::emitHidden(Value start, Value rows) {
 }
 
 void FeedForwardEmitter::emitOut(Value start, Value rows) {
-  gemm.parallelBlocks({}, rows, outColumns, 1, [&](Gemm::Block block, ArrayRef<Value> blocks) {
-    gemm.clear(blocks[0], block.rows, block.columns);
-    gemm.accumulate(blocks[0], Matrix{activated}.dropRows(e, block.row), Matrix{down, transposed}.dropColumns(e, block.column),
-                    block.rows, block.columns, hiddenColumns);
+  Gemm::Product product{0, {activated}, {down, transposed}, hiddenColumns};
+  gemm.parallelProducts(rows, outColumns, 1, product, [&](Gemm::Block block, ArrayRef<Value> blocks) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) {
       SmallVector<Value> to = e.rowIndices(out, e.add(start, e.add(block.row, row)));
       to.emplace_back();

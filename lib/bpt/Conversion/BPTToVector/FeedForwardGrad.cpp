@@ -79,19 +79,13 @@ void FeedForwardGradEmitter::emitHiddenColumns(Value row, Value start, const Gem
 }
 
 void FeedForwardGradEmitter::emitHidden(Value start, Value rows) {
-  int64_t copies = hidden ? 1 : gate ? 3 : 2;
-  gemm.parallelBlocks({}, rows, hiddenColumns, copies, [&](Gemm::Block block, ArrayRef<Value> blocks) {
-    auto product = [&](Value sums, Value left, Matrix right, Value depth) {
-      gemm.clear(sums, block.rows, block.columns);
-      gemm.accumulate(sums, Matrix{left}.dropRows(e, e.add(start, block.row)), right.dropColumns(e, block.column), block.rows,
-                      block.columns, depth);
-    };
-    product(blocks[0], dout, Matrix{down, !transposed}, outColumns);
-    if (!hidden) {
-      product(blocks[1], input, Matrix{up, transposed}, width);
-      if (gate)
-        product(blocks[2], input, Matrix{gate, transposed}, width);
-    }
+  Matrix left = Matrix{input}.dropRows(e, start);
+  SmallVector<Gemm::Product> products{{0, Matrix{dout}.dropRows(e, start), {down, !transposed}, outColumns}};
+  if (!hidden)
+    products.push_back({1, left, {up, transposed}, width});
+  if (!hidden && gate)
+    products.push_back({2, left, {gate, transposed}, width});
+  gemm.parallelProducts(rows, hiddenColumns, products.size(), products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) { emitHiddenColumns(row, start, block, blocks); });
   });
 }

@@ -90,33 +90,37 @@ static void emitPrefetch(Emitter &e, Matrix b, Value first, Value end, int64_t c
 }
 
 /// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, then one tile of the rows that are left. `next`
-/// is where the panel after this one will be packed from.
+/// is where the panel after this one will be packed from; none of it is fetched when `fetches` is false.
 static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, bool byDepth, Value a, Value panel,
-                      Value block, Value column, Value m, Value k, Matrix next) {
+                      Value block, Value column, Value m, Value k, Matrix next, bool fetches) {
   Type index = e.getIndexType();
   std::string name = byDepth ? "bpt_tiles_by_depth" : "bpt_tiles_by_row";
-  kernels.callHelper(
-      e, next.transposed ? name + "_transposed" : name, {a, panel, block, column, m, k, next.memref, next.row, next.column},
-      {getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index, getKernelType(next.memref.getType(), cast<MemRefType>(next.memref.getType()).getRank()), index, index}, {},
-      [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
-        Value m = args[4], whole = e.mul(e.div(m, tiles.rows), tiles.rows);
-        Matrix fetched{args[6], next.transposed, args[7], args[8]};
-        bool fetches = cast<MemRefType>(args[6].getType()).getRank() == 2;
-        int64_t fetchedRows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
-        Value share = e.ceilDiv(e.index(fetchedRows), e.max(e.div(m, e.index(tiles.rows)), 1));
-        e.loop(e.index(0), whole, tiles.rows, [&](Value i) {
-          if (fetches) {
-            Value first = e.mul(e.div(i, e.index(tiles.rows)), share), end = e.min(e.add(first, share), fetchedRows);
-            emitPrefetch(e, fetched, first, end, next.transposed ? tiles.blockDepth : tiles.getPanel());
-          }
-          emitTile(e, tiles, tiles.rows, byDepth, args[0], args[1], args[2], args[3], i, args[5]);
-        });
-        e.switchCase(e.sub(m, whole), tiles.rows, [&](int64_t rows) {
-          if (rows)
-            emitTile(e, tiles, rows, byDepth, args[0], args[1], args[2], args[3], whole, args[5]);
-        });
-        return {};
-      });
+  SmallVector<Value> arguments{a, panel, block, column, m, k};
+  SmallVector<Type> types{getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index};
+  fetches &= cast<MemRefType>(next.memref.getType()).getRank() == 2;
+  if (fetches) {
+    name += next.transposed ? "_fetching_transposed" : "_fetching";
+    arguments.append({next.memref, next.row, next.column});
+    types.append({getKernelType(next.memref.getType(), 2), index, index});
+  }
+  kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
+    Value m = args[4], whole = e.mul(e.div(m, tiles.rows), tiles.rows);
+    int64_t fetchedRows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
+    Value share = e.ceilDiv(e.index(fetchedRows), e.max(e.div(m, e.index(tiles.rows)), 1));
+    e.loop(e.index(0), whole, tiles.rows, [&](Value i) {
+      if (fetches) {
+        Value first = e.mul(e.div(i, e.index(tiles.rows)), share), end = e.min(e.add(first, share), fetchedRows);
+        emitPrefetch(e, {args[6], next.transposed, args[7], args[8]}, first, end,
+                     next.transposed ? tiles.blockDepth : tiles.getPanel());
+      }
+      emitTile(e, tiles, tiles.rows, byDepth, args[0], args[1], args[2], args[3], i, args[5]);
+    });
+    e.switchCase(e.sub(m, whole), tiles.rows, [&](int64_t rows) {
+      if (rows)
+        emitTile(e, tiles, rows, byDepth, args[0], args[1], args[2], args[3], whole, args[5]);
+    });
+    return {};
+  });
 }
 
 //===--- blocks of C ---------------------------------------------------------------------------------------------------===//
@@ -145,6 +149,11 @@ void Gemm::clear(Value block, Value m, Value n) {
 }
 
 void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k) {
+  accumulate(block, a, b, e.index(0), m, n, k, nullptr);
+}
+
+/// The columns of B are columns [column, column + n) of what is packed in `shared`, if anything is.
+void Gemm::accumulate(Value block, Matrix a, Matrix b, Value firstColumn, Value m, Value n, Value k, const SharedPanels *shared) {
   // A is copied with the stride of one block, so that the register tile walks few pages; where its rows are the depth it
   // stays that way, the tile reads both orders equally fast.
   SmallVector<int64_t> shape{tiles.blockRows, tiles.blockDepth};
@@ -156,20 +165,99 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k
                                                   sizes, strides);
   e.loop(e.index(0), k, tiles.blockDepth, [&](Value start) {
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
-    Matrix partA = a.dropColumns(e, start), partB = b.dropRows(e, start);
+    Matrix partA = a.dropColumns(e, start), partB = b.dropRows(e, start).dropColumns(e, firstColumn);
     if (a.transposed)
       emitPackRows(e, kernels, partA.transpose(), depth, m, rowsA);
     else
       emitPackRows(e, kernels, partA, m, depth, rowsA);
     e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
-      emitPackPanel(e, kernels, partB.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
-      // The panel beside this one, or the first one of the next depth.
-      Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
-      Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
-      Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
-      callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth,
-                partB.dropRows(e, down).dropColumns(e, right));
+      auto packOwn = [&] {
+        emitPackPanel(e, kernels, partB.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
+        // The panel beside this one, or the first one of the next depth.
+        Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
+        Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
+        Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
+        callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth,
+                  partB.dropRows(e, down).dropColumns(e, right), true);
+      };
+      if (!shared)
+        return packOwn();
+      auto takeShared = [&] {
+        Value panel = getPanel(*shared, start, depth, e.add(firstColumn, column));
+        callTiles(e, kernels, tiles, a.transposed, rowsA, panel, block, column, m, depth, partB, false);
+      };
+      e.ifThen(shared->isPacked, takeShared, packOwn);
     });
+  });
+}
+
+//===--- shared panels -------------------------------------------------------------------------------------------------===//
+
+/// The panel of columns from `column` on, for the depth [start, start + depth).
+Value Gemm::getPanel(const SharedPanels &shared, Value start, Value depth, Value column) {
+  int64_t bytes = e.accumulator.getIntOrFloatBitWidth() / 8;
+  Value rows = e.roundUp(depth, e.lanes);
+  Value elements = e.add(e.mul(start, shared.columns), e.mul(column, rows));
+  return e.view(shared.bytes, e.add(shared.offset, e.mul(elements, bytes)), {ShapedType::kDynamic, tiles.getPanel()}, {rows},
+                e.accumulator);
+}
+
+/// One parallel phase over panels, of no items where nothing is packed.
+void Gemm::packPanels(const SharedPanels &shared, Matrix b, Value n, Value k) {
+  Value depths = e.ceilDiv(k, tiles.blockDepth), items = e.mul(depths, e.ceilDiv(n, tiles.getPanel()));
+  e.parallel(e.select(shared.isPacked, items, e.index(0)), [&](Value item) {
+    Value start = e.mul(e.rem(item, depths), tiles.blockDepth), column = e.mul(e.div(item, depths), tiles.getPanel());
+    Value depth = e.min(e.sub(k, start), tiles.blockDepth);
+    emitPackPanel(e, kernels, b.dropRows(e, start).dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()),
+                  getPanel(shared, start, depth, column));
+  });
+}
+
+void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> products,
+                            function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
+  int64_t capacity = kernels.getSharedScratchBytes() / (e.accumulator.getIntOrFloatBitWidth() / 8);
+  auto emit = [&](Value first, Value columns, ArrayRef<SharedPanels> shared) {
+    parallelBlocks({}, m, columns, copies, [&](Block block, ArrayRef<Value> blocks) {
+      for (Value sums : blocks)
+        clear(sums, block.rows, block.columns);
+      for (auto [i, product] : llvm::enumerate(products))
+        accumulate(blocks[product.accumulator], product.a.dropRows(e, block.row), product.b.dropColumns(e, first), block.column,
+                   block.rows, block.columns, product.depth, shared.empty() ? nullptr : &shared[i]);
+      block.column = e.add(first, block.column);
+      body(block, blocks);
+    }, unit);
+  };
+  if (capacity == 0)
+    return emit(e.index(0), n, {});
+
+  using P = SharedPacking;
+  Value depth = e.index(0);
+  for (const Product &product : products)
+    depth = e.add(depth, e.roundUp(product.depth, e.lanes));
+  int64_t panel = tiles.getPanel(), bytes = e.accumulator.getIntOrFloatBitWidth() / 8, step = unit ? unit : panel;
+  // As many columns at a time as there is room for, in parts of equal size.
+  Value room = e.mul(e.div(e.div(e.index(capacity), e.max(depth, 1)), step), step);
+  Value parts = e.ceilDiv(n, e.max(room, step));
+  Value columns = e.roundUp(e.ceilDiv(n, e.max(parts, 1)), step);
+  auto scratch = SharedScratchOp::create(e, MemRefType::get({ShapedType::kDynamic}, e.getI8Type()), e.getI1Type());
+  Value packs = scratch.getAvailable();
+  auto require = [&](Value a, Value b) {
+    packs = arith::AndIOp::create(e, packs, e.compare(arith::CmpIPredicate::sge, a, b));
+  };
+  require(m, e.index(P::leastRowBlocks * tiles.blockRows));
+  require(e.mul(depth, n), e.index(P::leastBytes / bytes + 1));
+  require(room, e.min(n, P::leastColumns));
+  parts = e.select(packs, parts, e.index(1));
+  columns = e.select(packs, columns, n);
+  e.loop(e.index(0), parts, 1, [&](Value part) {
+    Value first = e.min(e.mul(part, columns), n), width = e.min(e.sub(n, first), columns), offset = e.index(0);
+    SmallVector<SharedPanels> shared;
+    for (const Product &product : products) {
+      shared.push_back({scratch.getBytes(), offset, packs, e.roundUp(width, panel)});
+      packPanels(shared.back(), product.b.dropColumns(e, first), width, product.depth);
+      offset = e.add(offset, e.mul(e.mul(e.roundUp(product.depth, e.lanes), shared.back().columns), bytes));
+    }
+    emit(first, width, shared);
   });
 }
 
@@ -185,8 +273,8 @@ void Gemm::visit(Value m, Value n, function_ref<void(Value, Value, Value)> body)
 static constexpr int64_t wantedItems = 16;
 
 void Gemm::parallelBlocks(Value count, Value m, Value n, int64_t copies,
-                          function_ref<void(Block, ArrayRef<Value>)> body) {
-  int64_t panel = tiles.getPanel();
+                          function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
+  int64_t panel = unit ? unit : tiles.getPanel();
   int64_t maxColumns = std::max<int64_t>(tiles.blockColumns / panel / copies, 1) * panel;
   if (!count)
     count = e.index(1);

@@ -31,6 +31,11 @@ public:
   KernelCache &kernels;
   const GemmTiles tiles;
 
+  /// Part of a matrix (`matrix`: which of several) that an item owns.
+  struct Block {
+    mlir::Value matrix, row, column, rows, columns;
+  };
+
   /// block[0..m, 0..n) = 0
   void clear(mlir::Value block, mlir::Value m, mlir::Value n);
   /// block[0..m, 0..n) += A[0..m, 0..k) * B[0..k, 0..n); m, n at most the block's size. Sums run over k in order, a fresh sum for
@@ -40,19 +45,39 @@ public:
   /// Visits block[0..m, 0..n) row by row, a vector at a time: body(row, column, mask); mask is null for full vectors.
   void visit(mlir::Value m, mlir::Value n, llvm::function_ref<void(mlir::Value row, mlir::Value column, mlir::Value mask)> body);
 
+  /// A product that is added to one of the blocks of accumulators of `parallelProducts`.
+  struct Product {
+    int64_t accumulator;
+    Matrix a, b;
+    mlir::Value depth;
+  };
+  /// One parallel phase over the blocks of an m x n matrix, or one for each part of its columns: the accumulators of a block hold
+  /// the sums of their products, in order, when the body gets them. Right operands are packed once for all items where that pays
+  /// (Analysis/TileSizes.h, SharedPacking). Blocks begin at multiples of `unit` columns, a multiple of the panel (0: the panel).
+  void parallelProducts(mlir::Value m, mlir::Value n, int64_t copies, llvm::ArrayRef<Product> products,
+                        llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body, int64_t unit = 0);
+
   /// One parallel phase over the blocks of `count` matrices of m x n (count null: one). The body gets the item's block and
   /// `copies` accumulator blocks in scratch (each at least block.rows x block.columns, to be cleared). Blocks are smaller when
   /// there would be few of them, and narrower with more copies.
-  struct Block {
-    mlir::Value matrix, row, column, rows, columns;
-  };
   void parallelBlocks(mlir::Value count, mlir::Value m, mlir::Value n, int64_t copies,
-                      llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body);
+                      llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body, int64_t unit = 0);
   /// For phases with items of their own: takes `copies` blocks [blockRows, blockColumns / copies] of accumulators and the packing
   /// space from the scratch; inside `Emitter::parallel`, once.
   llvm::SmallVector<mlir::Value> takeBlocks(int64_t copies = 1);
 
 private:
+  /// Panels of a right operand in the shared scratch: for each blockDepth, panel after panel.
+  struct SharedPanels {
+    mlir::Value bytes, offset; ///< where they begin
+    mlir::Value isPacked;      ///< i1: they are there; else items pack for themselves
+    mlir::Value columns;       ///< in whole panels
+  };
+  void accumulate(mlir::Value block, Matrix a, Matrix b, mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value k,
+                  const SharedPanels *shared);
+  mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
+  void packPanels(const SharedPanels &shared, Matrix b, mlir::Value n, mlir::Value k);
+
   mlir::Value packedA, packedB;
 };
 

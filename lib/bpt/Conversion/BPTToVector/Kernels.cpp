@@ -92,6 +92,12 @@ LogicalResult KernelCache::replace(Operation *op, StringRef name, Type accumulat
   return success();
 }
 
+KernelCache::KernelCache(ModuleOp module, const TargetInfo &target, bool profile)
+    : module(module), target(target), profile(profile) {
+  if (auto planned = module->getAttrOfType<IntegerAttr>("bpt.shared_scratch"))
+    sharedScratchBytes = planned.getInt();
+}
+
 /// Bytes of all operands; 0 where a size is dynamic.
 static int64_t countBytes(Operation *op) {
   int64_t bytes = 0;

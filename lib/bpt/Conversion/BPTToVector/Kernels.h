@@ -19,10 +19,11 @@ struct KernelOperand {
 class KernelCache {
 public:
   /// `profile`: calls are marked as regions of a profile.
-  KernelCache(mlir::ModuleOp module, const TargetInfo &target, bool profile)
-      : module(module), target(target), profile(profile) {}
+  KernelCache(mlir::ModuleOp module, const TargetInfo &target, bool profile);
 
   const TargetInfo &getTarget() const { return target; }
+  /// What bpt-tile-blocks planned for all threads of a kernel together; kernels take no more of it.
+  int64_t getSharedScratchBytes() const { return sharedScratchBytes; }
 
   /// Calls the kernel `name` before `op` and erases `op`. `body` emits the kernel the first time a signature is seen: its
   /// arguments are those of `operands` in order, null where the operand is. The signature is the name, the op's attributes (but
@@ -55,7 +56,7 @@ private:
   const TargetInfo &target;
   llvm::StringMap<mlir::func::FuncOp> functions;
   llvm::StringMap<unsigned> names;
-  int64_t scratchBytes = 0;
+  int64_t scratchBytes = 0, sharedScratchBytes = 0;
   bool profile;
   llvm::SmallVector<mlir::Attribute> regions;
 };

@@ -106,7 +106,7 @@ Value emitExp(Emitter &e, Value x) {
   Value p = e.addf(r.fma(e.mulf(rest, rest), q, rest), r.constant(1));
   Value result = r.scale(p, shifted);
   result = r.select(r.is(CmpFPredicate::OLT, x, r.isDouble ? -708.3964185322641 : -87.33654475), r.constant(0), result);
-  result = r.select(r.is(CmpFPredicate::OGT, x, r.isDouble ? 709.782712893384 : 88.72283905), r.constant(infinity), result);
+  result = r.select(r.is(CmpFPredicate::OGT, x, r.isDouble ? 709.782712893384 : 88.7228317), r.constant(infinity), result);
   return r.select(e.compareFloat(CmpFPredicate::UNO, x, x), x, result);
 }
 
