@@ -27,7 +27,8 @@ struct AttentionTiles {
   int64_t queryBlock; ///< queries of a work item (forward) or of a step (gradient)
   int64_t keyBlock;   ///< keys of a step; a multiple of 48
   int64_t bytes;      ///< of the compute type
-  int64_t splits = 1; ///< work items that share the keys of a head, each with its own sum of dquery (gradient)
+  /// Work items that share the keys of a head, each with sums of its own: of dquery (gradient), of a block of queries (forward).
+  int64_t splits = 1;
 
   /// Lanes of one panel of transposed queries.
   int64_t getPanel() const { return vectors * lanes; }
@@ -96,6 +97,9 @@ int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target);
 /// Whether dquery is summed in the workspace and rounded once: the keys of a head are shared by work items, or dquery
 /// has a narrower type than the sum.
 bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles);
+/// Workspace of bpt.attention: where keys are shared, unscaled sums `[splits][B,H,S][D]`, then maxima and sums of exponentials
+/// `[splits][B,H,S]`.
+SizeFormula getAttentionWorkspaceBytes(AttentionOp op, const TargetInfo &target);
 /// Workspace of bpt.attention_grad: delta `[B,H,S]`, then sums of dquery `[splits][B,S,H,D]` where there are any.
 SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target);
 } // namespace bpt

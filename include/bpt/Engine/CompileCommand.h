@@ -7,7 +7,7 @@ namespace bpt {
 struct CompileCommand {
   std::string input;            ///< .mlir file, `-` is standard input
   std::string output = "-";     ///< `-` is standard output (text only)
-  std::string emit = "so";      ///< mlir | llvm | obj | so
+  std::string emit = "so";      ///< mlir | llvm | asm | obj | so
   std::string stopAfter = "llvm"; ///< last stage, for emit=mlir
   CompileOptions options;
 };

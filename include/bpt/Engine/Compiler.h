@@ -59,6 +59,8 @@ public:
                                                     const CompileOptions &options);
   /// Machine code of an optimised module: the bytes of an object file.
   Expected<std::string> emitObject(llvm::Module &module, const CompileOptions &options);
+  /// The same as assembly text, with LLVM's remarks on what went to the stack.
+  Expected<std::string> emitAssembly(llvm::Module &module, const CompileOptions &options);
   /// Lowers `module` (consumed) and loads it into this process.
   Expected<Program> load(mlir::ModuleOp module, const CompileOptions &options);
 

@@ -62,16 +62,26 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
 // The results of a row depend on keyBlock of the forward (when the running maximum moves), and on nothing else here:
 // the gradients are chains of multiply-adds in ascending order, however they are cut.
 
+/// As many work items at least, where there are keys enough: several for each of a few threads.
+static constexpr int64_t wantedItems = 8;
+
 AttentionTiles AttentionTiles::getForward(AttentionOp op, const TargetInfo &target) {
-  return getTiles(op, target, 192, 96);
+  AttentionTiles tiles = getTiles(op, target, 192, 96);
+  // A short query against many keys (decoding): its heads alone would keep few threads busy.
+  auto query = cast<ShapedType>(op.getQuery().getType()), key = cast<ShapedType>(op.getKey().getType());
+  int64_t queries = query.getDimSize(1), keys = key.getDimSize(1);
+  bool oneBlock = !ShapedType::isDynamic(queries) && queries <= tiles.queryBlock;
+  if (!oneBlock || query.isDynamicDim(0) || query.isDynamicDim(2) || op.hasProbabilities())
+    return tiles;
+  tiles.splits = llvm::divideCeil(wantedItems, std::max<int64_t>(query.getDimSize(0) * query.getDimSize(2), 1));
+  if (!ShapedType::isDynamic(keys)) // two steps at least for each
+    tiles.splits = std::clamp<int64_t>(llvm::divideCeil(keys, 2 * tiles.keyBlock), 1, tiles.splits);
+  return tiles;
 }
 
 AttentionTiles AttentionTiles::getBiasGradient(AttentionGradOp op, const TargetInfo &target) {
   return getTiles(op, target, 192, 96);
 }
-
-/// As many work items at least, where there are keys enough: several for each of a few threads.
-static constexpr int64_t wantedItems = 8;
 
 AttentionTiles AttentionTiles::getGradient(AttentionGradOp op, const TargetInfo &target) {
   AttentionTiles tiles = getTiles(op, target, 64, 192);
@@ -163,6 +173,16 @@ int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target) {
 
 bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles) {
   return tiles.splits > 1 || getElementTypeOrSelf(op.getOuts()[0].getType()).getIntOrFloatBitWidth() / 8 != tiles.bytes;
+}
+
+SizeFormula getAttentionWorkspaceBytes(AttentionOp op, const TargetInfo &target) {
+  AttentionTiles tiles = AttentionTiles::getForward(op, target);
+  if (tiles.splits == 1)
+    return SizeFormula(0);
+  SizeFormula rows = getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) *
+                     getOperandDim(op, op.getQuery(), 2) * tiles.splits;
+  auto align = [](const SizeFormula &bytes) { return ceilDiv(bytes, 64) * 64; };
+  return align(rows * (tiles.headDim * tiles.bytes)) + align(rows * tiles.bytes) * 2;
 }
 
 SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target) {

@@ -341,7 +341,7 @@ SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
   return TypeSwitch<Operation *, SizeFormula>(op)
       .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
           [&](auto typed) { return getWorkspace(typed, target); })
-      .Case<AttentionGradOp>([&](AttentionGradOp typed) { return getAttentionWorkspaceBytes(typed, target); })
+      .Case<AttentionOp, AttentionGradOp>([&](auto typed) { return getAttentionWorkspaceBytes(typed, target); })
       .Case<LayerNormGradOp, RMSNormGradOp>([](auto typed) { return getNormWorkspaceBytes(typed); })
       .Case<EmbeddingGradOp>([](EmbeddingGradOp typed) { return getEmbeddingWorkspaceBytes(typed); })
       .Case<GlobalNormOp>([](GlobalNormOp typed) { return getGlobalNormWorkspaceBytes(typed); })

@@ -62,9 +62,9 @@ static Status emitSharedObject(const std::string &object, const std::string &pat
 }
 
 Status runCompileCommand(const CompileCommand &command) {
-  static constexpr const char *kinds[] = {"mlir", "llvm", "obj", "so"};
+  static constexpr const char *kinds[] = {"mlir", "llvm", "asm", "obj", "so"};
   if (!llvm::is_contained(kinds, command.emit))
-    return usageError("unknown --emit=" + command.emit + "; expected mlir, llvm, obj or so");
+    return usageError("unknown --emit=" + command.emit + "; expected mlir, llvm, asm, obj or so");
   if (command.output == "-" && (command.emit == "obj" || command.emit == "so"))
     return usageError("expected -o FILE with --emit=" + command.emit);
   Expected<Stage> stage = parseStage(command.stopAfter);
@@ -94,6 +94,10 @@ Status runCompileCommand(const CompileCommand &command) {
     llvm::raw_string_ostream stream(ir);
     (*code)->print(stream, nullptr);
     return writeFile(command.output, ir);
+  }
+  if (command.emit == "asm") {
+    Expected<std::string> assembly = compiler.emitAssembly(**code, command.options);
+    return assembly ? writeFile(command.output, *assembly) : assembly.takeError();
   }
   Expected<std::string> object = compiler.emitObject(**code, command.options);
   if (!object)

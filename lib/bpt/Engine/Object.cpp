@@ -89,17 +89,26 @@ Expected<std::unique_ptr<llvm::Module>> Compiler::translate(ModuleOp module, llv
   return result;
 }
 
-Expected<std::string> Compiler::emitObject(llvm::Module &module, const CompileOptions &options) {
+static Expected<std::string> emitFile(llvm::Module &module, const CompileOptions &options, llvm::CodeGenFileType type) {
   Expected<std::unique_ptr<llvm::TargetMachine>> machine = createTargetMachine(options);
   if (!machine)
     return machine.takeError();
+  (*machine)->Options.MCOptions.AsmVerbose = true;
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
-    return badInput("LLVM cannot emit an object file for this target");
+  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, type))
+    return badInput("LLVM cannot emit a file for this target");
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
+}
+
+Expected<std::string> Compiler::emitObject(llvm::Module &module, const CompileOptions &options) {
+  return emitFile(module, options, llvm::CodeGenFileType::ObjectFile);
+}
+
+Expected<std::string> Compiler::emitAssembly(llvm::Module &module, const CompileOptions &options) {
+  return emitFile(module, options, llvm::CodeGenFileType::AssemblyFile);
 }
 
 void embedManifest(llvm::Module &module, const Manifest &manifest) {

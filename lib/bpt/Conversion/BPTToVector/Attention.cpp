@@ -1,5 +1,7 @@
-// bpt.attention: online softmax over blocks of keys, one work item for each head and block of queries.
+// bpt.attention: online softmax over blocks of keys, one work item for each head and block of queries; for a short query several, each
+// with a share of the keys, whose sums are put together at the end.
 #include "AttentionScores.h"
+#include "FeedForward.h"
 #include "Lowerings.h"
 #include "RowWise.h"
 #include "VectorMath.h"
@@ -17,21 +19,26 @@ static constexpr double ln2 = 0.69314718055994530942;
 namespace {
 class AttentionForward {
 public:
-  AttentionForward(AttentionScores &s, Value out, Value lse, Value probabilities)
-      : s(s), e(s.e), out(out), lse(lse), probabilities(probabilities) {}
+  AttentionForward(AttentionScores &s, Value out, Value lse, Value probabilities, Value workspace)
+      : s(s), e(s.e), out(out), lse(lse), probabilities(probabilities), workspace(workspace) {}
 
   void emit(const AttentionTiles &tiles, const AttentionFeatures &features) {
     AttentionScratch layout = AttentionScratch::getForward(tiles, features);
     s.tiles = tiles;
     Value blocks = s.getQueryBlocks(), planes = e.mul(s.batch, s.heads);
-    e.parallel(e.mul(blocks, planes), [&](Value item) {
+    if (tiles.splits > 1)
+      takeSums(e.mul(planes, s.queries));
+    e.parallel(e.mul(blocks, e.mul(planes, tiles.splits)), [&](Value item) {
       s.takeScratch(tiles, features, layout);
       // The last queries see the most keys under a causal mask: long items first.
-      Value plane = e.rem(item, planes), block = e.sub(e.sub(blocks, 1), e.div(item, planes));
+      Value plane = e.rem(item, planes), rest = e.div(item, planes);
+      Value split = e.rem(rest, e.index(tiles.splits)), block = e.sub(e.sub(blocks, 1), e.div(rest, tiles.splits));
       s.setHead(e.div(plane, s.heads), e.rem(plane, s.heads));
       s.setQueries(block);
-      emitItem();
+      emitItem(split);
     });
+    if (tiles.splits > 1)
+      emitCombination(e.mul(planes, s.queries));
   }
 
 private:
@@ -41,7 +48,16 @@ private:
     return arith::SelectOp::create(e, none, e.splat(0), maximum);
   }
 
-  void emitItem() {
+  /// The sums of all shares: rows of [splits][B,H,S].
+  void takeSums(Value rows) {
+    WorkspaceSections sections(e, workspace);
+    Value all = e.mul(rows, s.tiles.splits);
+    sums = sections.take(all, e.index(s.tiles.headDim), e.accumulator);
+    maxima = sections.take(e.index(1), all, e.accumulator);
+    totals = sections.take(e.index(1), all, e.accumulator);
+  }
+
+  void emitItem(Value split) {
     s.packQueries(s.o.query, s.getQueryOffset(), s.getQueryFactor());
     e.loop(e.index(0), e.index(s.tiles.queryBlock), e.lanes, [&](Value i) {
       e.store(e.splat(-infinity), s.maximum, i);
@@ -52,6 +68,12 @@ private:
       e.loop(e.index(0), e.index(columns), e.lanes, [&](Value d) { e.store(e.splat(0), s.accumulator, {i, d}); });
     });
     auto [begin, end] = s.getKeysOfQueries();
+    if (s.tiles.splits > 1) {
+      Value steps = e.ceilDiv(e.sub(e.max(end, begin), begin), s.tiles.keyBlock);
+      Value share = e.mul(e.ceilDiv(steps, s.tiles.splits), s.tiles.keyBlock), first = e.add(begin, e.mul(split, share));
+      e.loop(first, e.min(e.add(first, share), end), s.tiles.keyBlock, [&](Value k0) { emitBlock(k0); });
+      return emitSums(split);
+    }
     e.loop(begin, end, s.tiles.keyBlock, [&](Value k0) { emitBlock(k0); });
     emitResults();
     if (probabilities)
@@ -64,7 +86,12 @@ private:
     s.copyRows(s.o.value, s.g, k0, s.keyCount, s.value);
     if (s.features.bias)
       s.loadBias();
+    // Rows of a head lie far apart: each panel of queries fetches its share of the next block's.
+    Value next = e.add(k0, s.tiles.keyBlock), share = e.ceilDiv(e.index(s.tiles.keyBlock), e.max(s.getPanelCount(), 1));
     e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
+      Value first = e.add(next, e.mul(panel, share)), end = e.min(e.add(first, share), e.add(next, s.tiles.keyBlock));
+      s.fetchRows(s.o.key, s.g, first, end);
+      s.fetchRows(s.o.value, s.g, first, end);
       BlockRange range = s.getVisibleKeys(panel);
       e.ifThen(e.less(range.begin, range.end), [&] { emitSoftmax(panel, range); });
       s.clearOutside(s.scores, panel, range);
@@ -145,6 +172,57 @@ private:
     });
   }
 
+  /// Row of query `i` of the block among all rows [B,H,S].
+  Value getRow(Value i) { return e.add(e.mul(e.add(e.mul(s.b, s.heads), s.h), s.queries), e.add(s.q0, i)); }
+
+  /// What this share of the keys gives: sums not yet divided, their reference and the sum of exponentials.
+  void emitSums(Value split) {
+    Value first = e.add(e.mul(split, e.mul(e.mul(s.batch, s.heads), s.queries)), getRow(e.index(0)));
+    visitColumns(e, e.index(0), s.queryCount, [&](Value i, Value mask) {
+      e.store(e.load(s.maximum, i), maxima, {e.index(0), e.add(first, i)}, mask);
+      e.store(e.load(s.total, i), totals, {e.index(0), e.add(first, i)}, mask);
+    });
+    e.loop(e.index(0), s.queryCount, 1, [&](Value row) {
+      e.columns(e.index(s.tiles.headDim), [&](Value d, Value mask) {
+        e.store(e.load(s.accumulator, {row, d}), sums, {e.add(first, row), d}, mask);
+      });
+    });
+  }
+
+  /// Out and lse from the sums of all shares, in their order.
+  void emitCombination(Value rows) {
+    int64_t together = 8, splits = s.tiles.splits;
+    e.parallel(e.ceilDiv(rows, together), [&](Value item) {
+      Value begin = e.mul(item, together);
+      e.loop(begin, e.min(e.add(begin, together), rows), 1, [&](Value row) {
+        auto position = [&](int64_t split) { return e.add(row, e.mul(rows, split)); };
+        SmallVector<Value> scales;
+        Value largest = e.scalar(-infinity), total = e.scalar(0);
+        for (int64_t i = 0; i < splits; ++i)
+          largest = e.maxf(e.loadScalar(maxima, {e.index(0), position(i)}), largest);
+        Value none = e.compareFloat(arith::CmpFPredicate::OEQ, largest, e.scalar(-infinity));
+        Value reference = arith::SelectOp::create(e, none, e.scalar(0), largest);
+        for (int64_t i = 0; i < splits; ++i) {
+          Value difference = e.subf(e.loadScalar(maxima, {e.index(0), position(i)}), reference);
+          scales.push_back(emitExp2(e, difference, ExpRange::NonPositive));
+          total = e.fma(e.loadScalar(totals, {e.index(0), position(i)}), scales.back(), total);
+        }
+        Value empty = e.compareFloat(arith::CmpFPredicate::OEQ, total, e.scalar(0));
+        Value inverse = arith::SelectOp::create(e, empty, e.scalar(0), e.divf(e.scalar(1), total));
+        Value query = e.rem(row, s.queries), plane = e.div(row, s.queries);
+        Value b = e.div(plane, s.heads), h = e.rem(plane, s.heads);
+        Value logarithm = e.fma(reference, e.scalar(ln2), emitLog(e, total));
+        e.storeScalar(arith::SelectOp::create(e, empty, e.scalar(-infinity), logarithm), lse, {b, h, query});
+        e.columns(e.index(s.tiles.headDim), [&](Value d, Value mask) {
+          Value sum = e.splat(0);
+          for (int64_t i = 0; i < splits; ++i)
+            sum = e.fma(e.load(sums, {position(i), d}, mask), e.broadcast(scales[i]), sum);
+          e.store(e.mulf(sum, e.broadcast(inverse)), out, {b, query, h, d}, mask);
+        });
+      });
+    });
+  }
+
   /// Probabilities are known only once lse is: scores are computed again, a block at a time. Blocks nobody sees become
   /// 0.
   void emitProbabilities() {
@@ -180,7 +258,8 @@ private:
 
   AttentionScores &s;
   Emitter &e;
-  Value out, lse, probabilities;
+  Value out, lse, probabilities, workspace;
+  Value sums, maxima, totals; ///< in the workspace, where keys are shared
 };
 } // namespace
 
@@ -189,6 +268,8 @@ LogicalResult lowerAttention(AttentionOp op, KernelCache &kernels) {
   if (type.isDynamicDim(3))
     return op.emitOpError("expected a static head dim, but got ") << type;
   AttentionTiles tiles = AttentionTiles::getForward(op, kernels.getTarget());
+  if (tiles.splits > 1 && !op.getWorkspace())
+    return op.emitOpError("expected a workspace; run bpt-tile-blocks before bufferization");
   AttentionFeatures features = AttentionFeatures::get(op);
   auto outs = op.getOuts();
   KernelOperand operands[] = {{op.getQuery(), 3},
@@ -201,13 +282,14 @@ LogicalResult lowerAttention(AttentionOp op, KernelCache &kernels) {
                               {op.getSeed(), 0},
                               {outs[0], 3},
                               {outs[1], 3},
-                              {op.hasProbabilities() ? outs[2] : Value(), 4}};
+                              {op.hasProbabilities() ? outs[2] : Value(), 4},
+                              {op.getWorkspace(), 1}};
   return kernels.replace(
       op, "attention", getAccumulatorType(type.getElementType()), operands,
       [&](Emitter &e, ArrayRef<Value> args) {
         AttentionOperands inputs{args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]};
         AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
-        AttentionForward(scores, args[8], args[9], args[10]).emit(tiles, features);
+        AttentionForward(scores, args[8], args[9], args[10], args[11]).emit(tiles, features);
         return success();
       },
       getAttentionKey(tiles));

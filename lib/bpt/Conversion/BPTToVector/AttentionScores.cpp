@@ -117,6 +117,16 @@ void AttentionScores::copyRows(Value memref, Value head, Value begin, Value coun
   emitPackRows(e, kernels, rows, count, e.index(tiles.headDim), block);
 }
 
+void AttentionScores::fetchRows(Value memref, Value head, Value begin, Value end) {
+  Value matrix = getHead(memref, head), last = e.sub(e.dim(matrix, 0), 1);
+  int64_t line = 64 * 8 / cast<MemRefType>(matrix.getType()).getElementTypeBitWidth();
+  e.loop(begin, end, 1, [&](Value row) {
+    for (int64_t d = 0; d < tiles.headDim; d += line)
+      memref::PrefetchOp::create(e, matrix, ValueRange{e.min(row, last), e.index(d)}, /*isWrite=*/false, /*localityHint=*/2,
+                                 /*isDataCache=*/true);
+  });
+}
+
 //===-- Visibility ----------------------------------------------------------------------------------------------===//
 
 BlockRange AttentionScores::getKeysOfQueries() {

@@ -86,6 +86,9 @@ public:
   /// Rows [begin, begin + count) of a head to a block of scratch.
   void copyRows(Value memref, Value head, Value begin, Value count, Value block);
 
+  /// Fetches rows [begin, end) of a head, those that exist, into the second-level cache.
+  void fetchRows(Value memref, Value head, Value begin, Value end);
+
   /// The factor of q.k that packed queries carry, so that scores come out in base 2 (or as the argument of the
   /// softcap's tanh).
   double getQueryFactor() const;
