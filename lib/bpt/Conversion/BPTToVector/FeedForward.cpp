@@ -43,6 +43,16 @@ Value WorkspaceSections::takeLike(Value like, Type element) {
   return memref::CollapseShapeOp::create(e, matrix, SmallVector<ReassociationIndices>{{0, 1}});
 }
 
+void emitChunks(Emitter &e, Value all, int64_t most, function_ref<void(Value, Value)> body) {
+  constexpr int64_t unit = 48; // whole register tiles of every target
+  Value chunks = e.max(e.ceilDiv(all, most), 1);
+  Value size = e.max(e.min(e.roundUp(e.ceilDiv(all, chunks), unit), most), 1);
+  e.loop(e.index(0), e.ceilDiv(all, size), 1, [&](Value chunk) {
+    Value start = e.mul(chunk, size);
+    body(start, e.min(e.sub(all, start), size));
+  });
+}
+
 void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, Value start, Value m, Value n, Value k,
                       const ChunkSum &dest) {
   Emitter &e = gemm.e;
@@ -183,8 +193,7 @@ void FeedForwardEmitter::emit() {
   outColumns = e.dim(down, transposed ? 0 : 1);
   Type storage = cast<MemRefType>(input.getType()).getElementType();
   activated = WorkspaceSections(e, workspace).take(e.min(all, chunk), hiddenColumns, storage);
-  e.loop(e.index(0), all, chunk, [&](Value start) {
-    Value rows = e.min(e.sub(all, start), chunk);
+  emitChunks(e, all, chunk, [&](Value start, Value rows) {
     emitHidden(start, rows);
     emitOut(start, rows);
   });

@@ -30,6 +30,9 @@ private:
   mlir::Value bytes, offset;
 };
 
+/// Visits `all` rows in as few chunks of at most `most` rows as there must be, of about equal size.
+void emitChunks(Emitter &e, mlir::Value all, int64_t most, llvm::function_ref<void(mlir::Value start, mlir::Value rows)> body);
+
 /// dest[r, c] += sum over k of a(r, k) * b(k, c), r < m and c < n: one phase over blocks of dest. Row r is row `start + r` of
 /// `dest.out`, which may have any rank.
 void emitAddedProduct(Gemm &gemm, llvm::ArrayRef<std::pair<Matrix, Matrix>> factors, mlir::Value start, mlir::Value m,

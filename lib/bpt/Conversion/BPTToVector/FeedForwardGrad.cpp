@@ -128,8 +128,7 @@ void FeedForwardGradEmitter::emit() {
 
   if (grads.downBias)
     emitAddedColumnSums(e, dout, e.index(0), all, {grads.downBias});
-  e.loop(e.index(0), all, chunk, [&](Value start) {
-    Value rows = e.min(e.sub(all, start), chunk);
+  emitChunks(e, all, chunk, [&](Value start, Value rows) {
     first = e.equal(start, e.index(0));
     last = e.equal(e.add(start, rows), all);
     emitHidden(start, rows);
