@@ -30,9 +30,9 @@ struct RunRequest {
   bool json = false;                   ///< print JSON
   bool profile = false;                ///< report time by op: of the timed runs, or of the only one
   std::string trace;                   ///< file for the trace of a profile; empty: none
+  const char *ompNumThreads = nullptr; ///< value of OMP_NUM_THREADS, or null
 
   bool profiles() const { return profile || !trace.empty(); }
-  const char *ompNumThreads = nullptr; ///< value of OMP_NUM_THREADS, or null
 };
 
 /// Adds the flags of RunRequest to `app`: --entry --inputs --outputs --shape --threads --seed --bench --memory --plan

@@ -1,7 +1,7 @@
 // bpt.attention: online softmax over blocks of keys, one work item for each head and block of queries; for a short query several, each
 // with a share of the keys, whose sums are put together at the end.
 #include "AttentionScores.h"
-#include "FeedForward.h"
+#include "Chunks.h"
 #include "Lowerings.h"
 #include "RowWise.h"
 #include "VectorMath.h"

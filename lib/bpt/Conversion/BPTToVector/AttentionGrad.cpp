@@ -48,17 +48,16 @@ private:
   /// dbias += sum, over its lanes and rows where dbias has one row or column. `block`: batch, head, blocks of queries
   /// and keys.
   void addBias(ArrayRef<Value> block);
-
-  AttentionScores &s;
-  Emitter &e;
-  GradientOperands o;
-  AttentionFeatures features;
   /// The sum of dquery of share number `split` of the keys: [B, S, H, D] in the workspace.
   Value getQuerySum(Value split);
   /// One block of keys: its products with all queries that see it, of all heads of the group.
   void emitKeyBlock(Value k0, Value dquery, double factor);
   void emitStep(Value head, Value q0, Value dquery, double factor);
 
+  AttentionScores &s;
+  Emitter &e;
+  GradientOperands o;
+  AttentionFeatures features;
   Value delta;      ///< [B * H * S]
   Value sumsOffset; ///< bytes of the workspace before the sums of dquery
 };

@@ -1,6 +1,6 @@
 // bpt.linear_cross_entropy: blocks of logits live in the scratch of a thread; each leaves a maximum and a sum of each row.
 #include "CrossEntropy.h"
-#include "FeedForward.h"
+#include "Chunks.h"
 #include "Lowerings.h"
 #include "VectorMath.h"
 #include <limits>

@@ -1,7 +1,7 @@
 // Gradient of bpt.linear_cross_entropy: one block of dlogits at a time in the workspace, and two products with it. Without lse the
 // block is rows of the whole vocabulary: first their logits, of which lse is found, then dlogits in the same place.
 #include "CrossEntropy.h"
-#include "FeedForward.h"
+#include "Chunks.h"
 #include "Lowerings.h"
 #include "VectorMath.h"
 

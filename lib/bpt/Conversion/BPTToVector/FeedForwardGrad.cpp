@@ -1,6 +1,6 @@
 // Gradient of bpt.feed_forward: for each chunk of rows the activated hidden and the gradients of the pre-activations go to
 // the workspace, then every gradient is one more product.
-#include "FeedForward.h"
+#include "Chunks.h"
 #include "Lowerings.h"
 #include "VectorMath.h"
 

@@ -1,4 +1,4 @@
-// Pieces that the kernels of bpt.feed_forward and its gradient share.
+// Kernels that visit their rows in chunks: the workspace, sums over the chunks, products that are added.
 #pragma once
 
 #include "Gemm.h"
