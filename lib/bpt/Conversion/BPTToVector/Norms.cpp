@@ -62,11 +62,14 @@ static void emitNorm(Emitter &e, bool centered, double eps, const NormOperands &
   Value input = collapseRows(e, o.input), out = collapseRows(e, o.out);
   int64_t last = cast<MemRefType>(input.getType()).getRank() - 1;
   Norm norm{e, centered, eps, e.dim(input, last)};
-  parallelRows(e, e.rows(input), norm.columns, [&](Value row) {
+  Value rows = e.rows(input);
+  parallelRows(e, rows, norm.columns, [&](Value row) {
     Emitter::Values from = e.rowIndices(input, row), to = e.rowIndices(out, row);
     RowStatistics statistics = norm.getStatistics(input, from);
     Value mean = norm.broadcastMean(statistics), inverse = e.broadcast(statistics.inverse);
+    auto fetchInput = fetchNextRow(e, input, row, rows);
     e.columns(norm.columns, [&](Value column, Value mask) {
+      fetchInput(column);
       Value x = norm.center(e.load(input, at(from, column), mask), mean);
       Value n = e.mulf(x, inverse);
       if (o.weight)
@@ -114,7 +117,12 @@ struct NormGradient {
         });
     Value meanProduct = e.broadcast(norm.over(sums[0]));
     Value meanCotangent = norm.centered ? e.broadcast(norm.over(sums[1])) : Value();
+    auto fetchInput = fetchNextRow(e, o.input, row, rows), fetchCotangent = fetchNextRow(e, o.dout, row, rows),
+         fetchOut = fetchNextRow(e, o.dinput, row, rows);
     e.columns(norm.columns, [&](Value column, Value mask) {
+      fetchInput(column);
+      fetchCotangent(column);
+      fetchOut(column);
       auto [n, c, d] = terms(column, mask);
       Value value = e.subf(norm.center(c, meanCotangent), e.mulf(n, meanProduct));
       Value old = e.load(o.dinput, at(to, column), mask);

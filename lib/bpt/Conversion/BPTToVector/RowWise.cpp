@@ -26,6 +26,13 @@ void parallelRows(Emitter &e, Value rows, Value columns, function_ref<void(Value
   });
 }
 
+std::function<void(Value)> fetchNextRow(Emitter &e, Value memref, Value row, Value rows) {
+  SmallVector<Value> next = e.rowIndices(memref, e.min(e.add(row, 1), e.sub(rows, 1)));
+  return [&e, memref, next](Value column) {
+    memref::PrefetchOp::create(e, memref, at(next, column), /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+  };
+}
+
 Pieces::Pieces(Emitter &e, Value rows, Value columns)
     : rows(rows), columns(columns), rowsPerPiece(rowsOfItem(e, columns)),
       piecesPerRow(e.ceilDiv(columns, columnsPerPiece)) {

@@ -3,6 +3,7 @@
 
 #include "Kernels.h"
 #include "bpt/Analysis/RowWiseSizes.h"
+#include <functional>
 
 namespace bpt {
 
@@ -19,6 +20,10 @@ struct Pieces {
 private:
   mlir::Value rows, columns, rowsPerPiece, piecesPerRow;
 };
+
+/// Fetches the row after `row`, the last one after the last, while this one is worked on: the function it returns does so for one
+/// vector of columns.
+std::function<void(mlir::Value column)> fetchNextRow(Emitter &e, mlir::Value memref, mlir::Value row, mlir::Value rows);
 
 /// Sums of `count` terms over columns [begin, end): scalars. `terms` gets a column and a mask (null for full vectors);
 /// its terms in lanes outside the mask are not counted. Four partial sums of vectors hide the latency of addition;
