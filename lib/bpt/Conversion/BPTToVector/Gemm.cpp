@@ -77,41 +77,47 @@ static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, bool byDe
     }
 }
 
-/// Fetches rows [first, end) of the panel of B at (row, column) into the second-level cache. Panels are packed between products,
-/// and their short rows come from far apart.
-static void emitPrefetch(Emitter &e, Matrix b, Value first, Value end, int64_t columns) {
-  int64_t line = 64 * 8 / cast<MemRefType>(b.memref.getType()).getElementTypeBitWidth();
-  Value last = e.sub(e.dim(b.memref, 0), 1);
-  e.loop(e.add(b.row, first), e.add(b.row, end), 1, [&](Value row) {
-    for (int64_t i = 0; i < columns; i += line)
-      memref::PrefetchOp::create(e, b.memref, ValueRange{e.min(row, last), e.add(b.column, i)}, /*isWrite=*/false,
+namespace {
+/// Rows of memory that the next products will need: they come from far apart, and are fetched while a tile multiplies.
+struct Fetch {
+  Value memref, row, column; ///< where they begin
+  Value rows;
+  int64_t columns;
+};
+} // namespace
+
+/// Fetches rows [first, end) of `fetch` into the second-level cache.
+static void emitPrefetch(Emitter &e, const Fetch &fetch, Value first, Value end) {
+  int64_t line = 64 * 8 / cast<MemRefType>(fetch.memref.getType()).getElementTypeBitWidth();
+  Value last = e.sub(e.dim(fetch.memref, 0), 1);
+  e.loop(e.add(fetch.row, first), e.add(fetch.row, end), 1, [&](Value row) {
+    for (int64_t i = 0; i < fetch.columns; i += line)
+      memref::PrefetchOp::create(e, fetch.memref, ValueRange{e.min(row, last), e.add(fetch.column, i)}, /*isWrite=*/false,
                                  /*localityHint=*/2, /*isDataCache=*/true);
   });
 }
 
-/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, then one tile of the rows that are left. `next`
-/// is where the panel after this one will be packed from; none of it is fetched when `fetches` is false.
+/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, each of which fetches its share of `fetch`, then one
+/// tile of the rows that are left.
 static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, bool byDepth, Value a, Value panel,
-                      Value block, Value column, Value m, Value k, Matrix next, bool fetches) {
+                      Value block, Value column, Value m, Value k, const Fetch &fetch) {
   Type index = e.getIndexType();
   std::string name = byDepth ? "bpt_tiles_by_depth" : "bpt_tiles_by_row";
   SmallVector<Value> arguments{a, panel, block, column, m, k};
   SmallVector<Type> types{getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index};
-  fetches &= cast<MemRefType>(next.memref.getType()).getRank() == 2;
+  bool fetches = cast<MemRefType>(fetch.memref.getType()).getRank() == 2;
   if (fetches) {
-    name += next.transposed ? "_fetching_transposed" : "_fetching";
-    arguments.append({next.memref, next.row, next.column});
-    types.append({getKernelType(next.memref.getType(), 2), index, index});
+    name += "_fetching_" + std::to_string(fetch.columns);
+    arguments.append({fetch.memref, fetch.row, fetch.column, fetch.rows});
+    types.append({getKernelType(fetch.memref.getType(), 2), index, index, index});
   }
   kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
     Value m = args[4], whole = e.mul(e.div(m, tiles.rows), tiles.rows);
-    int64_t fetchedRows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
-    Value share = e.ceilDiv(e.index(fetchedRows), e.max(e.div(m, e.index(tiles.rows)), 1));
+    Value share = fetches ? e.ceilDiv(args[9], e.max(e.div(m, e.index(tiles.rows)), 1)) : Value();
     e.loop(e.index(0), whole, tiles.rows, [&](Value i) {
       if (fetches) {
-        Value first = e.mul(e.div(i, e.index(tiles.rows)), share), end = e.min(e.add(first, share), fetchedRows);
-        emitPrefetch(e, {args[6], next.transposed, args[7], args[8]}, first, end,
-                     next.transposed ? tiles.blockDepth : tiles.getPanel());
+        Value first = e.mul(e.div(i, e.index(tiles.rows)), share), end = e.min(e.add(first, share), args[9]);
+        emitPrefetch(e, {args[6], args[7], args[8], args[9], fetch.columns}, first, end);
       }
       emitTile(e, tiles, tiles.rows, byDepth, args[0], args[1], args[2], args[3], i, args[5]);
     });
@@ -170,6 +176,9 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value firstColumn, Value 
       emitPackRows(e, kernels, partA.transpose(), depth, m, rowsA);
     else
       emitPackRows(e, kernels, partA, m, depth, rowsA);
+    // Of the next block of A each panel fetches a share.
+    Value nextA = e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
+    Value shareA = e.ceilDiv(nextA, e.max(e.ceilDiv(n, tiles.getPanel()), 1));
     e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
       auto packOwn = [&] {
         emitPackPanel(e, kernels, partB.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
@@ -177,14 +186,21 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value firstColumn, Value 
         Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
         Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
         Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
+        Matrix next = partB.dropRows(e, down).dropColumns(e, right);
+        int64_t rows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
         callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth,
-                  partB.dropRows(e, down).dropColumns(e, right), true);
+                  {next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
       };
       if (!shared)
         return packOwn();
       auto takeShared = [&] {
         Value panel = getPanel(*shared, start, depth, e.add(firstColumn, column));
-        callTiles(e, kernels, tiles, a.transposed, rowsA, panel, block, column, m, depth, partB, false);
+        Value first = e.min(e.mul(e.div(column, tiles.getPanel()), shareA), nextA);
+        Matrix next = partA.dropColumns(e, e.index(tiles.blockDepth));
+        next.row = advance(e, next.row, first);
+        callTiles(e, kernels, tiles, a.transposed, rowsA, panel, block, column, m, depth,
+                  {next.memref, next.row, next.column ? next.column : e.index(0), e.min(shareA, e.sub(nextA, first)),
+                   a.transposed ? tiles.blockRows : tiles.blockDepth});
       };
       e.ifThen(shared->isPacked, takeShared, packOwn);
     });

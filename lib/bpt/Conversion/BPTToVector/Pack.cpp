@@ -50,7 +50,10 @@ void emitPackRows(Emitter &e, KernelCache &kernels, Matrix a, Value m, Value k, 
       {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
         e.loop(e.index(0), args[3], 1, [&](Value i) {
           SmallVector<Value> from = getIndices(e, args[0], e.add(args[1], i), {});
+          Value next = e.add(i, 1);
           e.columns(args[4], [&](Value j, Value mask) {
+            // The block lies in the second-level cache: lines come before they are written.
+            memref::PrefetchOp::create(e, args[5], ValueRange{next, j}, /*isWrite=*/true, /*localityHint=*/3, /*isDataCache=*/true);
             from.back() = e.add(args[2], j);
             e.store(e.load(args[0], from, mask), args[5], {i, j});
           });
