@@ -1,56 +1,108 @@
-// bpt-peak: the rate of the machine's fused multiply-add units in f32, what shares of peak refer to. One line of JSON:
-// {"threads":2,"gflops":..}. Independent vector accumulators in registers, no memory.
+// bpt-peak [compute|memory]: what shares of peak refer to, as one line of JSON: the rates of the machine's fused
+// multiply-add units in f32, with its widest vectors and with those of AVX2 (0: it has none), and of its memory:
+// {"threads":2,"gflops":..,"gflops_avx2":..,"gbytes_per_second":..}. A number among the arguments is that of threads.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <string>
+#include <sys/mman.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #if defined(__AVX512F__)
-constexpr int lanes = 16;
+constexpr int nativeLanes = 16;
 #elif defined(__AVX__)
-constexpr int lanes = 8;
+constexpr int nativeLanes = 8;
 #else
-constexpr int lanes = 4;
+constexpr int nativeLanes = 4;
 #endif
-typedef float Vector __attribute__((vector_size(lanes * sizeof(float))));
 constexpr int accumulators = 12, repeats = 4'000'000;
 
-/// Seconds one thread takes for accumulators * repeats multiply-adds of whole vectors.
-static double measure() {
+template <int lanes> struct Vector {
+  typedef float Type __attribute__((vector_size(lanes * sizeof(float))));
+};
+
+/// accumulators * repeats multiply-adds of whole vectors: independent accumulators in registers, no memory.
+template <int lanes> static void multiplyAdd() {
+  using Vector = typename Vector<lanes>::Type;
   Vector sums[accumulators];
   Vector scale, offset;
   for (int i = 0; i < lanes; ++i)
     scale[i] = 0.999f, offset[i] = 0.001f;
   for (Vector &sum : sums)
     sum = offset;
-  auto start = std::chrono::steady_clock::now();
   for (int repeat = 0; repeat < repeats; ++repeat) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < accumulators; ++i)
       sums[i] = sums[i] * scale + offset;
-    asm volatile("" : "+v"(sums[0]), "+v"(sums[1]), "+v"(sums[2]), "+v"(sums[3]), "+v"(sums[4]), "+v"(sums[5]), "+v"(sums[6]),
-                 "+v"(sums[7]), "+v"(sums[8]), "+v"(sums[9]), "+v"(sums[10]), "+v"(sums[11]));
+    asm volatile(""
+                 : "+v"(sums[0]), "+v"(sums[1]), "+v"(sums[2]), "+v"(sums[3]), "+v"(sums[4]), "+v"(sums[5]),
+                   "+v"(sums[6]), "+v"(sums[7]), "+v"(sums[8]), "+v"(sums[9]), "+v"(sums[10]), "+v"(sums[11]));
   }
-  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (Vector &sum : sums)
     asm volatile("" ::"v"(sum));
-  return seconds;
 }
 
-int main(int argc, char **argv) {
-  int threads = argc > 1 ? std::max(1, std::atoi(argv[1])) : static_cast<int>(std::thread::hardware_concurrency());
-  double best = 0;
+/// The fewest seconds that the slowest of `threads` threads takes for `work(thread)`.
+static double measure(int threads, const std::function<void(int)> &work) {
+  double best = 1e30;
   for (int round = 0; round < 5; ++round) {
     std::vector<double> seconds(threads);
     std::vector<std::thread> workers;
     for (int i = 0; i < threads; ++i)
-      workers.emplace_back([&, i] { seconds[i] = measure(); });
+      workers.emplace_back([&, i] {
+        auto start = std::chrono::steady_clock::now();
+        work(i);
+        seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      });
     for (std::thread &worker : workers)
       worker.join();
-    double slowest = *std::max_element(seconds.begin(), seconds.end());
-    best = std::max(best, 2.0 * lanes * accumulators * repeats * threads / slowest * 1e-9);
+    best = std::min(best, *std::max_element(seconds.begin(), seconds.end()));
   }
-  std::printf("{\"threads\":%d,\"gflops\":%.1f}\n", threads, best);
+  return best;
+}
+
+template <int lanes> static double gflops(int threads) {
+  return 2.0 * lanes * accumulators * repeats * threads / measure(threads, [](int) { multiplyAdd<lanes>(); }) * 1e-9;
+}
+
+/// Scales an array in place, far larger than the caches: each line is read and written once, and both count. (A copy
+/// to elsewhere also reads what it overwrites, which nobody would count.)
+static double gbytesPerSecond(int threads) {
+  size_t bytes = std::max(256L << 20, 8 * sysconf(_SC_LEVEL3_CACHE_SIZE)), part = bytes / sizeof(float) / threads;
+  void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return 0;
+  madvise(memory, bytes, MADV_HUGEPAGE);
+  double seconds = measure(threads, [&](int thread) {
+    float *values = static_cast<float *>(memory) + thread * part;
+    for (size_t i = 0; i < part; ++i)
+      values[i] = values[i] * 0.999f + 0.001f;
+  });
+  munmap(memory, bytes);
+  return 2.0 * sizeof(float) * part * threads / seconds * 1e-9;
+}
+
+int main(int argc, char **argv) {
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
+  std::string what;
+  for (int i = 1; i < argc; ++i)
+    if (int number = std::atoi(argv[i]); number > 0)
+      threads = number;
+    else
+      what = argv[i];
+  std::printf("{\"threads\":%d", threads);
+  if (what != "memory") {
+    double native = gflops<nativeLanes>(threads), avx2 = 0;
+#if defined(__AVX2__) && defined(__FMA__)
+    avx2 = nativeLanes == 8 ? native : gflops<8>(threads);
+#endif
+    std::printf(",\"gflops\":%.1f,\"gflops_avx2\":%.1f", native, avx2);
+  }
+  if (what != "compute")
+    std::printf(",\"gbytes_per_second\":%.1f", gbytesPerSecond(threads));
+  std::printf("}\n");
 }

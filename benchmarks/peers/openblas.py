@@ -1,8 +1,10 @@
-"""OpenBLAS through numpy as a peer: see pytorch.py for the protocol. Says on standard error which kernels it runs."""
-import json, sys, time
+"""OpenBLAS through numpy as a peer. Says on standard error which kernels it runs."""
+import sys
 
 import numpy as np
 from threadpoolctl import threadpool_info
+
+from serve import serve_functions
 
 for library in threadpool_info():
     if library["user_api"] == "blas":
@@ -10,14 +12,18 @@ for library in threadpool_info():
               f"{library['num_threads']} threads", file=sys.stderr)
 
 random = np.random.default_rng(0)
-for line in sys.stdin:
-    r = json.loads(line)
-    a = random.standard_normal((r["m"], r["k"]), dtype=np.float32)
-    b = random.standard_normal((r["k"], r["n"]), dtype=np.float32)
-    a @ b
-    seconds = []
-    for _ in range(r["runs"]):
-        start = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": sorted(seconds)[len(seconds) // 2]}), flush=True)
+
+
+def operand(transposed, rows, columns):
+    shape = (columns, rows) if transposed else (rows, columns)
+    matrix = random.standard_normal(shape, dtype=np.float32)
+    return matrix.T if transposed else matrix
+
+
+def contraction(r):
+    operands = r.get("operands", "nn")
+    a, b = operand(operands[0] == "t", r["m"], r["k"]), operand(operands[1] == "t", r["k"], r["n"])
+    return lambda: a @ b
+
+
+serve_functions({"contraction": contraction})
