@@ -22,8 +22,9 @@ struct GradientOperands {
 
 class AttentionBackward {
 public:
-  AttentionBackward(AttentionScores &s, const GradientOperands &o, const AttentionFeatures &features)
-      : s(s), e(s.e), o(o), features(features) {
+  /// `addsBias`: no two steps have a part of dbias in common, so that emitGradients adds to it as it goes.
+  AttentionBackward(AttentionScores &s, const GradientOperands &o, const AttentionFeatures &features, bool addsBias)
+      : s(s), e(s.e), o(o), features(features), addsBias(addsBias) {
     Value count = e.mul(e.mul(s.batch, s.heads), s.queries);
     delta = e.view(o.workspace, e.index(0), {ShapedType::kDynamic}, count, e.accumulator);
     sumsOffset = e.roundUp(e.mul(count, e.accumulator.getIntOrFloatBitWidth() / 8), 64);
@@ -45,9 +46,9 @@ private:
   void clear(Value block, Value rows, int64_t columns);
   /// out[b, first + row, head, :] += factor * block[row, :]
   void addRows(Value block, Value out, Value head, Value first, Value count, double factor);
-  /// dbias += sum, over its lanes and rows where dbias has one row or column. `block`: batch, head, blocks of queries
-  /// and keys.
-  void addBias(ArrayRef<Value> block);
+  /// dbias += a block [keys][queries] of gradients of scores, summed where dbias has one row or column. `block`: batch, head,
+  /// blocks of queries and keys.
+  void addBias(Value gradients, ArrayRef<Value> block);
   /// The sum of dquery of share number `split` of the keys: [B, S, H, D] in the workspace.
   Value getQuerySum(Value split);
   /// One block of keys: its products with all queries that see it, of all heads of the group.
@@ -58,6 +59,7 @@ private:
   Emitter &e;
   GradientOperands o;
   AttentionFeatures features;
+  bool addsBias;
   Value delta;      ///< [B * H * S]
   Value sumsOffset; ///< bytes of the workspace before the sums of dquery
 };
@@ -242,6 +244,11 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
     s.clearOutside(s.scores, panel, range);
     s.clearOutside(s.gradient, panel, range);
   });
+  if (addsBias) {
+    auto type = cast<MemRefType>(o.dbias.getType());
+    addBias(s.gradient, {type.getDimSize(0) == 1 ? e.index(0) : s.b, type.getDimSize(1) == 1 ? e.index(0) : head,
+                         e.div(q0, s.tiles.queryBlock), e.div(s.k0, s.tiles.keyBlock)});
+  }
   e.loop(e.index(0), s.keyCount, s.tiles.rows, [&](Value row) {
     BlockRange range = s.getQueriesOfRows(row);
     s.emitRowProduct(s.scores, /*byStep=*/false, s.doutRows, s.dvalue, row, range.begin, range.end);
@@ -313,11 +320,11 @@ void AttentionBackward::emitBiasGradient(const AttentionTiles &tiles) {
         });
       });
     });
-    addBias(begin);
+    addBias(s.sum, begin);
   });
 }
 
-void AttentionBackward::addBias(ArrayRef<Value> block) {
+void AttentionBackward::addBias(Value gradients, ArrayRef<Value> block) {
   auto type = cast<MemRefType>(o.dbias.getType());
   Value matrix = getMatrix(e, o.dbias, {block[0], block[1]}, 2);
   Value i0 = e.mul(block[2], s.tiles.queryBlock), j0 = e.mul(block[3], s.tiles.keyBlock);
@@ -327,14 +334,14 @@ void AttentionBackward::addBias(ArrayRef<Value> block) {
   };
   bool oneRow = type.getDimSize(2) == 1, oneColumn = type.getDimSize(3) == 1;
   if (!oneRow && !oneColumn)
-    return s.visitTransposed(s.sum, rows, columns, [&](Value i, Value j, Value vector, Value mask) {
+    return s.visitTransposed(gradients, rows, columns, [&](Value i, Value j, Value vector, Value mask) {
       Value at[] = {e.add(i0, i), e.add(j0, j)};
       e.store(e.addf(e.load(matrix, at, mask), vector), matrix, at, mask);
     });
   if (!oneRow) {
     e.loop(e.index(0), rows, e.lanes, [&](Value i) {
       Value total = e.loop(e.index(0), columns, 1, ValueRange(e.splat(0)), [&](Value j, ValueRange carried) {
-        return Emitter::Values{e.addf(carried[0], e.load(s.sum, {j, i}))};
+        return Emitter::Values{e.addf(carried[0], e.load(gradients, {j, i}))};
       })[0];
       e.store(total, s.factor, i);
     });
@@ -343,7 +350,7 @@ void AttentionBackward::addBias(ArrayRef<Value> block) {
   }
   auto sumRow = [&](Value j) {
     return e.sumLanes(e.loop(e.index(0), rows, e.lanes, ValueRange(e.splat(0)), [&](Value i, ValueRange carried) {
-      return Emitter::Values{e.addf(carried[0], e.load(s.sum, {j, i}))};
+      return Emitter::Values{e.addf(carried[0], e.load(gradients, {j, i}))};
     })[0]);
   };
   if (!oneColumn)
@@ -351,6 +358,16 @@ void AttentionBackward::addBias(ArrayRef<Value> block) {
   Value total = e.loop(e.index(0), columns, 1, ValueRange(e.scalar(0)),
                        [&](Value j, ValueRange carried) { return Emitter::Values{e.addf(carried[0], sumRow(j))}; })[0];
   addScalar(total, e.index(0), e.index(0));
+}
+
+/// Whether each element of dbias belongs to one pair of query and key, and is the gradient of the scores as the other gradients
+/// need it.
+static bool isElementwiseBias(AttentionGradOp op, const AttentionFeatures &features) {
+  if (!features.bias || features.softcap)
+    return false;
+  auto bias = cast<MemRefType>(op.getBias().getType()), query = cast<MemRefType>(op.getQuery().getType());
+  auto isShared = [&](int64_t dim, int64_t queryDim) { return bias.getDimSize(dim) == 1 && query.getDimSize(queryDim) != 1; };
+  return !isShared(0, 0) && !isShared(1, 2) && bias.getDimSize(2) != 1 && bias.getDimSize(3) != 1;
 }
 
 LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
@@ -362,6 +379,7 @@ LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
   AttentionTiles tiles = AttentionTiles::getGradient(op, kernels.getTarget());
   AttentionTiles biasTiles = AttentionTiles::getBiasGradient(op, kernels.getTarget());
   AttentionFeatures features = AttentionFeatures::get(op);
+  bool addsBias = isElementwiseBias(op, features);
   auto outs = op.getOuts();
   Value bias = op.getBias();
   KernelOperand operands[] = {{op.getQuery(), 3},
@@ -389,14 +407,14 @@ LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
         GradientOperands gradients{args[8],  args[9],  args[10], args[11], args[12],
                                    args[13], args[14], args[15], args[16], args[17]};
         AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
-        AttentionBackward backward(scores, gradients, features);
+        AttentionBackward backward(scores, gradients, features, addsBias);
         backward.emitDelta();
         backward.emitGradients(tiles, hasQuerySums(op, tiles));
-        if (features.bias)
+        if (features.bias && !addsBias)
           backward.emitBiasGradient(biasTiles);
         return success();
       },
-      getAttentionKey({tiles, biasTiles}));
+      getAttentionKey({tiles, biasTiles}) + (addsBias ? "elementwise bias" : ""));
 }
 
 } // namespace bpt
