@@ -37,6 +37,8 @@ struct SharedPacking {
   static constexpr int64_t leastColumns = 512, leastRowBlocks = 4;
   /// Bytes of a column of a part: products with a greater depth are taken in parts where their destination can keep the sums.
   static constexpr int64_t partBytes = 16 << 10;
+  /// The depth of a part.
+  static int64_t getDepthPart(mlir::Type accumulator) { return partBytes * 8 / accumulator.getIntOrFloatBitWidth(); }
 };
 
 /// An integer of the op's `schedule` attribute, or nothing.
@@ -54,6 +56,9 @@ int64_t getSharedScratchBytes(mlir::Operation *op, const TargetInfo &target);
 /// needs none.
 SizeFormula getWorkspaceBytes(mlir::Operation *op, const TargetInfo &target);
 
+/// Sections of a workspace begin at multiples of a cache line.
+inline SizeFormula alignSection(const SizeFormula &bytes) { return ceilDiv(bytes, 64) * 64; }
+
 /// The dim `dim` of `operand` of `op` in the numbering of `getWorkspaceBytes`.
 SizeFormula getOperandDim(mlir::Operation *op, mlir::Value operand, int64_t dim);
 /// The product of the leading dims (all but the last `inner`) of `operand`.
@@ -68,6 +73,7 @@ struct LogitsBlock {
   int64_t rows, columns;
 };
 LogitsBlock getLogitsBlock(mlir::Operation *op, const TargetInfo &target);
-/// Whether logits of a block of rows over the whole vocabulary are within bounds: 8 MiB, or half of the weight's bytes.
+/// Whether logits of a block of rows over the whole vocabulary are within bounds: 2 Mi elements (8 MiB of f32), or half as many as the
+/// weight has.
 bool fitsWholeLogits(LinearCrossEntropyGradOp op);
 } // namespace bpt

@@ -122,7 +122,7 @@ def FuseLossPass : Pass<"bpt-fuse-loss", "::mlir::ModuleOp"> {
   let description = [{
     A `bpt.linear_cross_entropy` whose lse only its `bpt.linear_cross_entropy_grad` reads becomes part of it: logits are computed
     once, three products where there were four. That takes logits of a block of rows over the whole vocabulary, so it is done
-    where these are within 8 MiB or half of the weight's bytes (Analysis/TileSizes.h), and for f32 and f64, where no second
+    where these are within 2 Mi elements or half of the weight's (Analysis/TileSizes.h), and for f32 and f64, where no second
     gradient of the weight is needed for sums between the blocks. A remark says what was done, or why not.
 
     Preconditions:

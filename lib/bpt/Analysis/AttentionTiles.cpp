@@ -181,15 +181,14 @@ SizeFormula getAttentionWorkspaceBytes(AttentionOp op, const TargetInfo &target)
     return SizeFormula(0);
   SizeFormula rows = getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) *
                      getOperandDim(op, op.getQuery(), 2) * tiles.splits;
-  auto align = [](const SizeFormula &bytes) { return ceilDiv(bytes, 64) * 64; };
-  return align(rows * (tiles.headDim * tiles.bytes)) + align(rows * tiles.bytes) * 2;
+  return alignSection(rows * (tiles.headDim * tiles.bytes)) + alignSection(rows * tiles.bytes) * 2;
 }
 
 SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target) {
   AttentionTiles tiles = AttentionTiles::getGradient(op, target);
   SizeFormula rows =
       getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) * getOperandDim(op, op.getQuery(), 2);
-  SizeFormula delta = ceilDiv(rows * tiles.bytes, 64) * 64;
+  SizeFormula delta = alignSection(rows * tiles.bytes);
   return hasQuerySums(op, tiles) ? delta + rows * (tiles.splits * tiles.headDim * tiles.bytes) : delta;
 }
 

@@ -15,7 +15,7 @@ static int64_t getPackedBytes(Type accumulator, const TargetInfo &target, int64_
     return P::mostBytes;
   GemmTiles tiles = GemmTiles::get(accumulator, target);
   int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
-  depth = llvm::alignTo(std::min(depth, P::partBytes / bytes), tiles.lanes);
+  depth = llvm::alignTo(std::min(depth, P::getDepthPart(accumulator)), tiles.lanes);
   bool packs = m >= P::leastRowBlocks * tiles.blockRows && depth * n * bytes > P::leastBytes;
   return packs ? std::min<int64_t>(P::mostBytes, depth * llvm::alignTo(n, tiles.getPanel()) * bytes) : 0;
 }

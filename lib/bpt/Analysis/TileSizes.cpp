@@ -72,8 +72,6 @@ static int64_t getElementBytes(Value value) { return getElementTypeOrSelf(value.
 static int64_t getAccumulatorBytes(Value value) {
   return getAccumulatorType(getElementTypeOrSelf(value.getType())).getIntOrFloatBitWidth() / 8;
 }
-/// Sections of a workspace begin at multiples of a cache line.
-static SizeFormula alignSection(const SizeFormula &bytes) { return ceilDiv(bytes, 64) * 64; }
 /// `bytes` when there is more than one chunk, else 0.
 static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes) {
   return min(max(chunks, 1) - 1, 1) * bytes;
@@ -144,8 +142,12 @@ static int64_t getWholeLogitsElements(LinearCrossEntropyGradOp op) {
 /// The fewest rows of such a block: whole blocks of C on every target.
 static constexpr int64_t wholeLogitsRowStep = 192;
 
+static int64_t getVocabulary(LinearCrossEntropyGradOp op) {
+  return cast<ShapedType>(op.getWeight().getType()).getDimSize(op.getWeightsTransposed() ? 0 : 1);
+}
+
 bool fitsWholeLogits(LinearCrossEntropyGradOp op) {
-  int64_t vocabulary = cast<ShapedType>(op.getWeight().getType()).getDimSize(op.getWeightsTransposed() ? 0 : 1);
+  int64_t vocabulary = getVocabulary(op);
   return !ShapedType::isDynamic(vocabulary) && vocabulary * wholeLogitsRowStep <= getWholeLogitsElements(op);
 }
 
@@ -153,12 +155,11 @@ LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
   LogitsBlock block{statisticsRows, statisticsColumns};
   auto grad = dyn_cast<LinearCrossEntropyGradOp>(op);
   bool whole = grad && grad.computesLoss();
+  int64_t vocabulary = grad ? getVocabulary(grad) : 0;
   if (whole) {
-    int64_t vocabulary = cast<ShapedType>(grad.getWeight().getType()).getDimSize(grad.getWeightsTransposed() ? 0 : 1);
     int64_t rows = ShapedType::isDynamic(vocabulary) ? 1 : getWholeLogitsElements(grad) / std::max<int64_t>(vocabulary, 1);
     block.rows = std::clamp<int64_t>(rows / wholeLogitsRowStep, 1, 32) * wholeLogitsRowStep;
   } else if (grad) {
-    int64_t vocabulary = cast<ShapedType>(grad.getWeight().getType()).getDimSize(grad.getWeightsTransposed() ? 0 : 1);
     block.columns = ShapedType::isDynamic(vocabulary) ? logitsColumns
                                                       : std::min<int64_t>(llvm::alignTo(vocabulary, 64), logitsColumns);
     block.rows = std::clamp<int64_t>(logitsElements / std::max<int64_t>(block.columns, 1), 1024, 8192);

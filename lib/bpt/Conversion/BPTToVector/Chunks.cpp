@@ -71,8 +71,7 @@ void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, V
   };
   if (dest.between)
     return addPart(e.index(0), k);
-  int64_t part = SharedPacking::partBytes * 8 / e.accumulator.getIntOrFloatBitWidth();
-  e.loop(e.index(0), k, part, [&](Value first) { addPart(first, e.min(e.sub(k, first), part)); });
+  gemm.visitDepthParts(k, addPart);
 }
 
 void emitAddedColumnSums(Emitter &e, Value matrix, Value first, Value count, const ChunkSum &dest) {

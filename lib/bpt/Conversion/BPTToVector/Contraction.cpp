@@ -279,10 +279,7 @@ void ContractionEmitter::emitOne(Value m, Value n) {
   };
   if (cast<MemRefType>(memrefs[2].getType()).getElementType() != e.accumulator)
     return addPart(e.index(0), depth, {});
-  int64_t part = SharedPacking::partBytes * 8 / e.accumulator.getIntOrFloatBitWidth();
-  // A depth of 0 is one part, too: it clears the destination.
-  e.loop(e.index(0), e.max(depth, 1), part,
-         [&](Value first) { addPart(first, e.min(e.sub(depth, first), part), e.equal(first, e.index(0))); });
+  gemm.visitDepthParts(depth, [&](Value first, Value length) { addPart(first, length, e.equal(first, e.index(0))); });
 }
 
 //===--- the op --------------------------------------------------------------------------------------------------------===//

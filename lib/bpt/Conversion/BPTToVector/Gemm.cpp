@@ -283,6 +283,11 @@ void Gemm::visit(Value m, Value n, function_ref<void(Value, Value, Value)> body)
   });
 }
 
+void Gemm::visitDepthParts(Value depth, function_ref<void(Value, Value)> body) {
+  int64_t part = SharedPacking::getDepthPart(e.accumulator);
+  e.loop(e.index(0), e.max(depth, 1), part, [&](Value first) { body(first, e.min(e.sub(depth, first), part)); });
+}
+
 //===--- parallel loops ------------------------------------------------------------------------------------------------===//
 
 /// At least this many work items, where the matrix allows it: enough to keep a few threads evenly busy.

@@ -57,6 +57,10 @@ public:
   void parallelProducts(mlir::Value m, mlir::Value n, int64_t copies, llvm::ArrayRef<Product> products,
                         llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body, int64_t unit = 0);
 
+  /// Visits a depth in parts that leave room for columns in the shared scratch: body(first, length). A depth of 0 is
+  /// one part, too. For destinations that can keep the sums between the parts.
+  void visitDepthParts(mlir::Value depth, llvm::function_ref<void(mlir::Value first, mlir::Value length)> body);
+
   /// One parallel phase over the blocks of `count` matrices of m x n (count null: one). The body gets the item's block and
   /// `copies` accumulator blocks in scratch (each at least block.rows x block.columns, to be cleared). Blocks are smaller when
   /// there would be few of them, and narrower with more copies.
