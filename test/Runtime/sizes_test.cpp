@@ -1,6 +1,8 @@
 // Byte counts as people write and read them.
 #include "TestFiles.h"
+#include "bpt/Runtime/MachineMemory.h"
 #include "bpt/Runtime/Sizes.h"
+#include <unistd.h>
 
 using namespace bpt;
 
@@ -41,4 +43,10 @@ TEST(FormatBytes, ThreeDigitsAndAUnit) {
   EXPECT_EQ(formatBytes(1610612736), "1.50 GiB");
   EXPECT_EQ(formatBytes((int64_t(1) << 20) - 1), "1.00 MiB");
   EXPECT_EQ(formatBytes(INT64_MAX), "8.00 EiB");
+}
+
+TEST(Sizes, AvailableMemoryIsPartOfTheMachines) {
+  int64_t machine = int64_t(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  EXPECT_GT(availableMemory(), 0);
+  EXPECT_LE(availableMemory(), machine);
 }
