@@ -58,11 +58,11 @@ func.func @schedule(%q: memref<1x512x2x64xf32>, %l: memref<1x2x512xf32>) {
 
 // -----
 
-// Dropout: one Philox call (two products of 32 bits a round) for eight keys of a vector of queries.
+// Dropout: one Philox call (two products a round, each of even and of odd lanes) for eight keys of a vector of queries.
 // CHECK-LABEL: func @dropout
 // CHECK: func private @attention_0
-// CHECK-COUNT-20: arith.mului_extended %{{.*}} : vector<16xi32>
-// CHECK-NOT: arith.mului_extended
+// CHECK-COUNT-40: arith.muli %{{.*}} : vector<8xi64>
+// CHECK-NOT: arith.muli %{{.*}} : vector<8xi64>
 func.func @dropout(%q: memref<1x512x2x64xf32>, %l: memref<1x2x512xf32>, %seed: memref<i64>) {
   bpt.attention {scale = 0.125 : f64, dropout = 0.1 : f64}
     ins(%q, %q, %q : memref<1x512x2x64xf32>, memref<1x512x2x64xf32>, memref<1x512x2x64xf32>) seed(%seed : memref<i64>)

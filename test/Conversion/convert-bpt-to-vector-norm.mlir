@@ -48,7 +48,7 @@ func.func @rotary(%x: memref<2x128x4x32xf32>) {
 
 // 16 calls of Philox at once decide about 128 elements.
 // CHECK-LABEL: func private @dropout_0
-// CHECK-COUNT-20: arith.mului_extended %{{.*}} : vector<16xi32>
+// CHECK-COUNT-40: arith.muli %{{.*}} : vector<8xi64>
 // CHECK-COUNT-3: vector.interleave
 // CHECK: arith.cmpi uge, %{{.*}} : vector<128xi16>
 func.func @dropout(%x: memref<2x128x256xf32>, %seed: memref<i64>) {

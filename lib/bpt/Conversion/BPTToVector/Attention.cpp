@@ -15,6 +15,8 @@ namespace bpt {
 
 static constexpr double infinity = std::numeric_limits<double>::infinity();
 static constexpr double ln2 = 0.69314718055994530942;
+/// Sums of exponentials of a block above this get a new reference.
+static constexpr double largestSum = 1LL << 40;
 
 namespace {
 class AttentionForward {
@@ -102,15 +104,69 @@ private:
     });
   }
 
-  /// scores = exp2(z - new maximum); rescales the sums and the accumulators of lanes whose maximum grew.
+  /// scores = exp2(z - reference), and their sums. The reference stays what it is as long as sums of a block are within
+  /// bounds: no more than one pass, in registers.
   void emitSoftmax(Value panel, BlockRange range) {
-    int64_t vectors = s.getVectors();
-    Emitter::Values largest =
-        s.emitProducts(s.key, s.getPanel(s.getQueryOffset(), panel), s.scores, panel, range, true);
-    largest = s.emitVisibleScores(panel, range, largest);
     if (s.features.dropout)
       s.drawDropout(panel, range);
-    Emitter::Values reference, sums;
+    int64_t vectors = s.getVectors();
+    Emitter::Values reference, zeros(vectors, e.splat(0));
+    Value isKnown;
+    for (int64_t v = 0; v < vectors; ++v) {
+      reference.push_back(e.load(s.maximum, s.lane(panel, v)));
+      isKnown = all(isKnown, e.compareFloat(arith::CmpFPredicate::OGT, reference[v], e.splat(-infinity)));
+    }
+    Emitter::Values done = e.choose(
+        holds(isKnown),
+        [&] {
+          Emitter::Values sums = s.emitScores(panel, range, zeros, [&](Value row, ValueRange z, ValueRange sums) {
+            return emitExponentials(panel, row, z, reference, sums);
+          });
+          Value isBounded;
+          for (int64_t v = 0; v < vectors; ++v)
+            isBounded = all(isBounded, e.compareFloat(arith::CmpFPredicate::OLT, sums[v], e.splat(largestSum)));
+          Value bounded = holds(isBounded);
+          e.ifThen(bounded, [&] { addSums(panel, sums); });
+          return Emitter::Values{bounded};
+        },
+        [&] { return Emitter::Values{arith::ConstantIntOp::create(e, 0, 1)}; });
+    e.ifThen(done[0], [] {}, [&] { emitNewReference(panel, range); });
+  }
+
+  Value all(Value a, Value b) { return a ? Value(arith::AndIOp::create(e, a, b)) : b; }
+  Value holds(Value lanes) { return vector::ReductionOp::create(e, vector::CombiningKind::AND, lanes); }
+
+  /// scores = exp2(z - reference), times the dropout factors; returns the sums with them added.
+  Emitter::Values emitExponentials(Value panel, Value row, ValueRange z, ValueRange reference, ValueRange sums) {
+    Emitter::Values next(sums);
+    s.visitTile(panel, row, [&](int64_t i, int64_t v, ValueRange at) {
+      Value p = emitExp2(e, e.subf(z[i], reference[v]), ExpRange::Saturating);
+      next[v] = e.addf(next[v], p);
+      e.store(s.features.dropout ? e.mulf(p, e.load(s.keep, at)) : p, s.scores, at);
+    });
+    return next;
+  }
+
+  void addSums(Value panel, ValueRange sums) {
+    for (int64_t v = 0; v < s.getVectors(); ++v) {
+      Value lane = s.lane(panel, v);
+      e.store(e.addf(e.load(s.total, lane), sums[v]), s.total, lane);
+    }
+  }
+
+  /// The same with the largest score so far as the reference: rescales what was summed with another one. Where keys are first seen,
+  /// and where scores have grown a lot.
+  void emitNewReference(Value panel, BlockRange range) {
+    int64_t vectors = s.getVectors(), rows = s.tiles.rows;
+    Emitter::Values none(vectors, e.splat(-infinity)), reference, sums(vectors, e.splat(0));
+    Emitter::Values largest = s.emitScores(panel, range, none, [&](Value row, ValueRange z, ValueRange carried) {
+      Emitter::Values next(carried);
+      s.visitTile(panel, row, [&](int64_t i, int64_t v, ValueRange at) {
+        e.store(z[i], s.scores, at);
+        next[v] = e.maxf(z[i], next[v]);
+      });
+      return next;
+    });
     Value grew;
     for (int64_t v = 0; v < vectors; ++v) {
       Value lane = s.lane(panel, v), before = e.load(s.maximum, lane), after = e.maxf(largest[v], before);
@@ -123,22 +179,13 @@ private:
       Value changed = arith::AndIOp::create(e, e.compareFloat(arith::CmpFPredicate::UNE, scale, e.splat(1)),
                                             e.compareFloat(arith::CmpFPredicate::UNE, before, e.splat(-infinity)));
       grew = grew ? Value(arith::OrIOp::create(e, grew, changed)) : changed;
-      sums.push_back(e.splat(0));
     }
-    sums = e.loop(range.begin, range.end, 1, sums, [&](Value j, ValueRange carried) {
-      Emitter::Values next;
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value at[] = {j, s.lane(panel, v)};
-        Value p = emitExp2(e, e.subf(e.load(s.scores, at), reference[v]), ExpRange::NonPositive);
-        next.push_back(e.addf(carried[v], p));
-        e.store(s.features.dropout ? e.mulf(p, e.load(s.keep, at)) : p, s.scores, at);
-      }
-      return next;
+    sums = e.loop(range.begin, range.end, rows, sums, [&](Value row, ValueRange carried) {
+      Emitter::Values z;
+      s.visitTile(panel, row, [&](int64_t, int64_t, ValueRange at) { z.push_back(e.load(s.scores, at)); });
+      return emitExponentials(panel, row, z, reference, carried);
     });
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value lane = s.lane(panel, v);
-      e.store(e.addf(e.load(s.total, lane), sums[v]), s.total, lane);
-    }
+    addSums(panel, sums);
     Value any = vector::ReductionOp::create(e, vector::CombiningKind::OR, grew);
     e.ifThen(any, [&] { emitRescale(panel); });
   }
@@ -237,16 +284,13 @@ private:
         s.loadBias();
       e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
         BlockRange range = s.getVisibleKeys(panel);
-        Value packed = s.getPanel(s.getQueryOffset(), panel);
-        (void)s.emitProducts(s.key, packed, s.scores, panel, range, false);
-        (void)s.emitVisibleScores(panel, range, {});
-        e.loop(range.begin, range.end, 1, [&](Value j) {
-          for (int64_t v = 0; v < s.getVectors(); ++v) {
-            Value at[] = {j, s.lane(panel, v)};
-            Value reference = getReference(e.load(s.maximum, at[1]));
-            Value p = emitExp2(e, e.subf(e.load(s.scores, at), reference), ExpRange::NonPositive);
-            e.store(e.mulf(p, e.load(s.factor, at[1])), s.scores, at);
-          }
+        (void)s.emitScores(panel, range, {}, [&](Value row, ValueRange z, ValueRange) {
+          s.visitTile(panel, row, [&](int64_t i, int64_t v, ValueRange at) {
+            Value lane = s.lane(panel, v), reference = getReference(e.load(s.maximum, lane));
+            Value p = emitExp2(e, e.subf(z[i], reference), ExpRange::Saturating);
+            e.store(e.mulf(p, e.load(s.factor, lane)), s.scores, at);
+          });
+          return Emitter::Values();
         });
         s.clearOutside(s.scores, panel, range);
       });

@@ -42,7 +42,9 @@ private:
   /// gradient = gradient of the scores of a panel; with `keepProbabilities`, scores = probabilities after dropout; with
   /// `addToSum`, sum += gradient before the derivative of the softcap, which the bias does not pass through.
   BlockRange emitPanel(Value panel, bool keepProbabilities, bool addToSum);
-  void emitGradientRows(Value panel, BlockRange range, bool keepProbabilities, bool addToSum);
+  /// scores = probabilities
+  void emitProbabilities(Value panel, BlockRange range);
+  void emitGradientTiles(Value panel, BlockRange range, bool keepProbabilities, bool addToSum);
   void clear(Value block, Value rows, int64_t columns);
   /// out[b, first + row, head, :] += factor * block[row, :]
   void addRows(Value block, Value out, Value head, Value first, Value count, double factor);
@@ -136,46 +138,49 @@ void AttentionBackward::addRows(Value block, Value out, Value head, Value first,
 BlockRange AttentionBackward::emitPanel(Value panel, bool keepProbabilities, bool addToSum) {
   BlockRange range = s.getVisibleKeys(panel);
   e.ifThen(e.less(range.begin, range.end), [&] {
-    if (!features.probabilities) {
-      (void)s.emitProducts(s.key, s.getPanel(s.getQueryOffset(), panel), s.scores, panel, range, false);
-      (void)s.emitVisibleScores(panel, range, {});
-    }
+    if (!features.probabilities)
+      emitProbabilities(panel, range);
     if (features.dropout)
       s.drawDropout(panel, range);
-    (void)s.emitProducts(s.value, s.getPanel(s.getDoutOffset(), panel), s.gradient, panel, range, false);
-    emitGradientRows(panel, range, keepProbabilities, addToSum);
+    emitGradientTiles(panel, range, keepProbabilities, addToSum);
   });
   return range;
 }
 
-void AttentionBackward::emitGradientRows(Value panel, BlockRange range, bool keepProbabilities, bool addToSum) {
-  int64_t vectors = s.getVectors();
-  Emitter::Values minusLse, deltas, present;
-  for (int64_t v = 0; v < vectors; ++v) {
+void AttentionBackward::emitProbabilities(Value panel, BlockRange range) {
+  Emitter::Values minusLse;
+  for (int64_t v = 0; v < s.getVectors(); ++v)
     minusLse.push_back(e.load(s.factor, s.lane(panel, v)));
-    deltas.push_back(e.load(s.total, s.lane(panel, v)));
-    // Lanes beyond the last query hold anything; in the sum they are lanes of other blocks.
-    if (addToSum)
-      present.push_back(e.maskFirst(e.max(e.sub(s.queryCount, s.lane(panel, v)), 0)));
-  }
-  e.loop(range.begin, range.end, 1, [&](Value j) {
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value at[] = {j, s.lane(panel, v)};
-      Value p = e.load(s.scores, at), dp = e.load(s.gradient, at);
-      if (!features.probabilities)
-        p = emitExp2(e, e.addf(p, minusLse[v]));
+  (void)s.emitScores(panel, range, {}, [&](Value row, ValueRange z, ValueRange) {
+    s.visitTile(panel, row, [&](int64_t i, int64_t v, ValueRange at) {
+      e.store(emitExp2(e, e.addf(z[i], minusLse[v]), ExpRange::Saturating), s.scores, at);
+    });
+    return Emitter::Values();
+  });
+}
+
+void AttentionBackward::emitGradientTiles(Value panel, BlockRange range, bool keepProbabilities, bool addToSum) {
+  Value dout = s.getPanel(s.getDoutOffset(), panel);
+  (void)s.emitProducts(s.value, dout, range, {}, [&](Value row, ValueRange tile, ValueRange) {
+    s.visitTile(panel, row, [&](int64_t i, int64_t v, ValueRange at) {
+      // dP starts at 0, not at -delta: where a row sees one key, the difference is exactly 0.
+      Value dp = tile[i], delta = e.load(s.total, s.lane(panel, v)), p = e.load(s.scores, at);
       Value kept = features.dropout ? e.load(s.keep, at) : Value();
       if (kept)
         dp = e.mulf(dp, kept);
-      Value dz = e.mulf(p, e.subf(dp, deltas[v]));
-      if (addToSum)
-        e.store(arith::SelectOp::create(e, present[v], e.addf(e.load(s.sum, at), dz), e.load(s.sum, at)), s.sum, at);
-      if (keepProbabilities)
-        e.store(kept ? e.mulf(p, kept) : p, s.scores, at);
+      Value dz = e.mulf(p, e.subf(dp, delta));
+      if (addToSum) {
+        // Lanes beyond the last query hold anything; in the sum they are lanes of other blocks.
+        Value present = e.maskFirst(e.max(e.sub(s.queryCount, s.lane(panel, v)), 0)), before = e.load(s.sum, at);
+        e.store(arith::SelectOp::create(e, present, e.addf(before, dz), before), s.sum, at);
+      }
+      if (keepProbabilities && kept)
+        e.store(e.mulf(p, kept), s.scores, at);
       if (features.softcap)
         dz = e.mulf(dz, e.load(s.softcap, at));
       e.store(dz, s.gradient, at);
-    }
+    });
+    return Emitter::Values();
   });
 }
 

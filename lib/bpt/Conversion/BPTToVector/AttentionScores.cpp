@@ -156,14 +156,14 @@ BlockRange AttentionScores::getVisibleKeys(Value panel) {
   return {e.select(empty, begin, whole), e.select(empty, begin, stretched)};
 }
 
-Value AttentionScores::isMixed(Value panel, BlockRange range) {
-  Value cut = e.compare(arith::CmpIPredicate::ne, e.rem(range.end, e.index(tiles.rows)), e.index(0));
+Value AttentionScores::isMixed(Value panel, Value row) {
+  Value cut = e.less(keyCount, e.add(row, tiles.rows));
   if (isa<FullMaskAttr>(attributes.mask))
     return cut;
   Value first = e.add(q0, e.mul(panel, tiles.getPanel()));
-  Value last = e.min(e.add(first, tiles.getPanel()), e.add(q0, queryCount));
-  Value all = attributes.mask.buildAllVisible(e, e.getLoc(), globalRow(first), globalRow(last), e.add(k0, range.begin),
-                                              e.add(k0, range.end));
+  Value last = e.min(e.add(first, tiles.getPanel()), e.add(q0, queryCount)), column = e.add(k0, row);
+  Value all = attributes.mask.buildAllVisible(e, e.getLoc(), globalRow(first), globalRow(last), column,
+                                              e.add(column, tiles.rows));
   Value some = arith::XOrIOp::create(e, all, arith::ConstantIntOp::create(e, 1, 1));
   return arith::OrIOp::create(e, cut, some);
 }
@@ -189,11 +189,10 @@ BlockRange AttentionScores::getQueriesOfRows(Value row) {
 
 //===-- Scores --------------------------------------------------------------------------------------------------===//
 
-Emitter::Values AttentionScores::emitProducts(Value left, Value packed, Value target, Value panel, BlockRange range,
-                                              bool maximum) {
+Emitter::Values AttentionScores::emitProducts(Value left, Value packed, BlockRange range, ValueRange carried,
+                                              TileBody body) {
   int64_t rows = tiles.rows, vectors = getVectors();
-  Emitter::Values init(maximum ? vectors : 0, e.splat(-infinity));
-  return e.loop(range.begin, range.end, rows, init, [&](Value j, ValueRange carried) {
+  return e.loop(range.begin, range.end, rows, carried, [&](Value j, ValueRange before) {
     SmallVector<Value> zeros(rows * vectors, e.splat(0)), numbers, columns;
     for (int64_t r = 0; r < rows; ++r)
       numbers.push_back(e.add(j, r));
@@ -203,75 +202,68 @@ Emitter::Values AttentionScores::emitProducts(Value left, Value packed, Value ta
         e, rows, vectors, e.index(0), e.index(tiles.headDim), zeros,
         [&](int64_t r, Value d) { return e.loadScalar(left, {numbers[r], d}); },
         [&](Value d, int64_t v) { return e.load(packed, {d, columns[v]}); });
-    Emitter::Values largest(carried);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t v = 0; v < vectors; ++v) {
-        Value product = products[r * vectors + v];
-        e.store(product, target, {numbers[r], lane(panel, v)});
-        if (maximum)
-          largest[v] = e.maxf(product, largest[v]);
-      }
-    return largest;
+    return body(j, products, before);
   });
 }
 
-Emitter::Values AttentionScores::emitVisibleRows(Value panel, BlockRange range, bool maximum) {
-  int64_t vectors = getVectors();
-  VectorType words = e.vectorOf(e.getI32Type());
-  Value minusInfinity = e.splat(-infinity);
-  auto toI32 = [&](Value index) -> Value { return arith::IndexCastOp::create(e, e.getI32Type(), index); };
-  // Global rows and segments of the lanes.
-  SmallVector<Value> rows, segments;
-  for (int64_t v = 0; v < vectors; ++v) {
-    Value first = e.add(q0, lane(panel, v));
-    Value steps = arith::IndexCastOp::create(e, words, vector::StepOp::create(e, e.vectorOf(e.getIndexType())));
-    rows.push_back(arith::AddIOp::create(e, e.broadcast(toI32(globalRow(first))), steps));
-    if (features.segments) {
-      Value mask = e.maskFirst(e.max(e.sub(queries, first), 0));
-      segments.push_back(e.load(o.querySegments, {b, first}, mask));
-    }
-  }
-  Emitter::Values init(maximum ? vectors : 0, minusInfinity);
-  return e.loop(range.begin, range.end, 1, init, [&](Value j, ValueRange carried) {
-    Value column = e.add(k0, j), columnWord = e.broadcast(toI32(column)), segment;
-    if (features.segments)
-      segment = e.broadcast(memref::LoadOp::create(e, o.keySegments, ValueRange{b, column}));
-    Emitter::Values largest(carried);
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value at[] = {j, lane(panel, v)};
-      Value z = e.load(scores, at);
+Emitter::Values AttentionScores::emitScores(Value panel, BlockRange range, ValueRange carried, TileBody body) {
+  Value packed = getPanel(getQueryOffset(), panel);
+  return emitProducts(key, packed, range, carried, [&](Value j, ValueRange products, ValueRange before) {
+    Emitter::Values z(products);
+    visitTile(panel, j, [&](int64_t i, int64_t, ValueRange at) {
       if (features.softcap) {
-        Value t = emitTanh(e, z);
+        Value t = emitTanh(e, z[i]);
         if (softcap)
           e.store(e.subf(e.splat(1), e.mulf(t, t)), softcap, at);
-        z = e.mulf(t, e.splat(attributes.softcap * log2e));
+        z[i] = e.mulf(t, e.splat(attributes.softcap * log2e));
       }
       if (features.bias)
-        z = e.fma(e.load(bias, at), e.splat(log2e), z);
-      if (features.segments)
-        z = arith::SelectOp::create(e, arith::CmpIOp::create(e, arith::CmpIPredicate::eq, segments[v], segment), z,
-                                    minusInfinity);
-      if (Value visible = attributes.mask.buildPredicate(e, e.getLoc(), rows[v], columnWord))
-        z = arith::SelectOp::create(e, visible, z, minusInfinity);
-      e.store(z, scores, at);
-      if (maximum)
-        largest[v] = e.maxf(z, largest[v]);
-    }
-    return largest;
+        z[i] = e.fma(e.load(bias, at), e.splat(log2e), z[i]);
+    });
+    if (features.segments)
+      emitSegments(panel, j, z);
+    z = e.choose(isMixed(panel, j), [&] { return emitMask(panel, j, z); }, [&] { return z; });
+    return body(j, z, before);
   });
 }
 
-Emitter::Values AttentionScores::emitVisibleScores(Value panel, BlockRange range, ValueRange largest) {
-  bool maximum = !largest.empty();
-  if (features.softcap || features.bias || features.segments)
-    return emitVisibleRows(panel, range, maximum);
-  if (!maximum && isa<FullMaskAttr>(attributes.mask))
-    return {};
-  Emitter::Values before(largest);
-  if (maximum)
-    return e.choose(isMixed(panel, range), [&] { return emitVisibleRows(panel, range, true); }, [&] { return before; });
-  e.ifThen(isMixed(panel, range), [&] { (void)emitVisibleRows(panel, range, false); });
-  return {};
+void AttentionScores::visitTile(Value panel, Value row, function_ref<void(int64_t, int64_t, ValueRange)> body) {
+  for (int64_t r = 0; r < tiles.rows; ++r)
+    for (int64_t v = 0; v < getVectors(); ++v) {
+      Value at[] = {e.add(row, r), lane(panel, v)};
+      body(r * getVectors() + v, v, at);
+    }
+}
+
+void AttentionScores::emitSegments(Value panel, Value row, MutableArrayRef<Value> z) {
+  for (int64_t v = 0; v < getVectors(); ++v) {
+    Value first = e.add(q0, lane(panel, v)), mask = e.maskFirst(e.max(e.sub(queries, first), 0));
+    Value mine = e.load(o.querySegments, {b, first}, mask);
+    for (int64_t r = 0; r < tiles.rows; ++r) {
+      Value column = e.min(e.add(k0, e.add(row, r)), e.sub(keys, 1));
+      Value theirs = e.broadcast(memref::LoadOp::create(e, o.keySegments, ValueRange{b, column}));
+      Value same = arith::CmpIOp::create(e, arith::CmpIPredicate::eq, mine, theirs);
+      Value &score = z[r * getVectors() + v];
+      score = arith::SelectOp::create(e, same, score, e.splat(-infinity));
+    }
+  }
+}
+
+Emitter::Values AttentionScores::emitMask(Value panel, Value row, ValueRange z) {
+  Emitter::Values visible(z);
+  VectorType words = e.vectorOf(e.getI32Type());
+  auto toI32 = [&](Value index) -> Value { return arith::IndexCastOp::create(e, e.getI32Type(), index); };
+  Value steps = arith::IndexCastOp::create(e, words, vector::StepOp::create(e, e.vectorOf(e.getIndexType())));
+  for (int64_t v = 0; v < getVectors(); ++v) {
+    Value rows = arith::AddIOp::create(e, e.broadcast(toI32(globalRow(e.add(q0, lane(panel, v))))), steps);
+    for (int64_t r = 0; r < tiles.rows; ++r) {
+      Value number = e.add(row, r), &score = visible[r * getVectors() + v];
+      if (Value seen = attributes.mask.buildPredicate(e, e.getLoc(), rows, e.broadcast(toI32(e.add(k0, number)))))
+        score = arith::SelectOp::create(e, seen, score, e.splat(-infinity));
+      score = arith::SelectOp::create(e, e.less(number, keyCount), score, e.splat(-infinity));
+    }
+  }
+  return visible;
 }
 
 void AttentionScores::clearOutside(Value target, Value panel, BlockRange range) {

@@ -103,14 +103,17 @@ public:
   //----------------------------------------------------------------------------===//
   /// Rows of the block of keys that some query of the panel may see, in whole register tiles where the block allows.
   BlockRange getVisibleKeys(Value panel);
-  /// Whether rows of the range need the mask, or are cut through a register tile by the end of the block.
-  Value isMixed(Value panel, BlockRange range);
-  /// target[range] = rows of `left` . panel (rows in whole register tiles). With `maximum`, the largest of each lane
-  /// over the range: one vector for each vector of the panel.
-  Emitter::Values emitProducts(Value left, Value packed, Value target, Value panel, BlockRange range, bool maximum);
-  /// scores[range] = z in base 2: products with softcap, bias, and -inf where invisible. `largest` are the vectors of
-  /// emitProducts (or none); returns those of z.
-  Emitter::Values emitVisibleScores(Value panel, BlockRange range, mlir::ValueRange largest);
+  /// What is done with a register tile: its first row, rows x vectors vectors in row-major order, and what is carried from tile to
+  /// tile; returns what is carried on.
+  using TileBody = llvm::function_ref<Emitter::Values(Value row, mlir::ValueRange tile, mlir::ValueRange carried)>;
+  /// Rows of `left` . panel by register tiles. The last tile may go beyond the range. Sums begin at 0, not at what will be subtracted
+  /// from them: large scores would lose bits.
+  Emitter::Values emitProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried, TileBody body);
+  /// Scores of the panel in base 2: products with softcap and bias, -inf where invisible or beyond the block.
+  Emitter::Values emitScores(Value panel, BlockRange range, mlir::ValueRange carried, TileBody body);
+  /// body(position in the tile, vector, indices into blocks of scores)
+  void visitTile(Value panel, Value row,
+                 llvm::function_ref<void(int64_t i, int64_t vector, mlir::ValueRange at)> body);
   /// Loads the block of bias, and draws the dropout factors: whole blocks, before the panels.
   void loadBias();
   void drawDropout(Value panel, BlockRange range);
@@ -144,7 +147,10 @@ private:
   Value scratchBytes;
   AttentionScratch layout;
   Value getBlock(int64_t offset, int64_t rows, int64_t columns);
-  Emitter::Values emitVisibleRows(Value panel, BlockRange range, bool maximum);
+  /// Whether the tile at `row` needs the mask, or is cut by the end of the block.
+  Value isMixed(Value panel, Value row);
+  void emitSegments(Value panel, Value row, llvm::MutableArrayRef<Value> z);
+  Emitter::Values emitMask(Value panel, Value row, mlir::ValueRange z);
 };
 
 /// memref[.., :] of the leading indices: a strided [rows, columns] view of the dims `first` and `last` (the last one).

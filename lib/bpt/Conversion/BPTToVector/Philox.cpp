@@ -23,6 +23,32 @@ static Value broadcastLike(ImplicitLocOpBuilder &b, Type type, Value value) {
   return isa<VectorType>(type) && value.getType() != type ? vector::BroadcastOp::create(b, type, value) : value;
 }
 
+/// Low and high words of the products x * multiplier, as two products of 64 bits, of the even and the odd lanes: 7 instructions
+/// where arith.mului_extended on vectors of i32 becomes more than 20.
+static std::pair<Value, Value> buildProduct(ImplicitLocOpBuilder &b, Value x, uint32_t multiplier) {
+  auto type = dyn_cast<VectorType>(x.getType());
+  if (!type || type.getRank() != 1 || type.getDimSize(0) % 2) {
+    auto product = arith::MulUIExtendedOp::create(b, x, constantLike(b, x.getType(), multiplier));
+    return {product.getLow(), product.getHigh()};
+  }
+  int64_t lanes = type.getDimSize(0);
+  auto wide = VectorType::get(lanes / 2, b.getI64Type());
+  auto constant = [&](int64_t value) -> Value {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(wide, b.getI64IntegerAttr(value).getValue()));
+  };
+  Value pairs = vector::BitCastOp::create(b, wide, x), factor = constant(multiplier);
+  Value even = arith::MulIOp::create(b, arith::AndIOp::create(b, pairs, constant(0xFFFFFFFF)), factor);
+  Value odd = arith::MulIOp::create(b, arith::ShRUIOp::create(b, pairs, constant(32)), factor);
+  even = vector::BitCastOp::create(b, type, even);
+  odd = vector::BitCastOp::create(b, type, odd);
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < lanes; i += 2) {
+    low.append({i, lanes + i});
+    high.append({i + 1, lanes + i + 1});
+  }
+  return {vector::ShuffleOp::create(b, even, odd, low), vector::ShuffleOp::create(b, even, odd, high)};
+}
+
 PhiloxKey loadPhiloxKey(ImplicitLocOpBuilder &b, Value seed) {
   Value wide = memref::LoadOp::create(b, seed, ValueRange{});
   Value shift = arith::ConstantIntOp::create(b, 32, 64);
@@ -33,18 +59,17 @@ PhiloxKey loadPhiloxKey(ImplicitLocOpBuilder &b, Value seed) {
 std::array<Value, 4> buildPhilox(ImplicitLocOpBuilder &b, std::array<Value, 4> c, PhiloxKey key) {
   Type type = c[0].getType();
   Value k0 = key.low, k1 = key.high;
-  Value m0 = constantLike(b, type, 0xD2511F53u), m1 = constantLike(b, type, 0xCD9E8D57u);
   Value w0 = constantLike(b, k0.getType(), 0x9E3779B9u), w1 = constantLike(b, k0.getType(), 0xBB67AE85u);
   for (int round = 0; round < 10; ++round) {
     if (round) {
       k0 = arith::AddIOp::create(b, k0, w0);
       k1 = arith::AddIOp::create(b, k1, w1);
     }
-    auto p0 = arith::MulUIExtendedOp::create(b, c[0], m0);
-    auto p1 = arith::MulUIExtendedOp::create(b, c[2], m1);
-    Value x0 = arith::XOrIOp::create(b, arith::XOrIOp::create(b, p1.getHigh(), c[1]), broadcastLike(b, type, k0));
-    Value x2 = arith::XOrIOp::create(b, arith::XOrIOp::create(b, p0.getHigh(), c[3]), broadcastLike(b, type, k1));
-    c = {x0, p1.getLow(), x2, p0.getLow()};
+    auto [low0, high0] = buildProduct(b, c[0], 0xD2511F53u);
+    auto [low1, high1] = buildProduct(b, c[2], 0xCD9E8D57u);
+    Value x0 = arith::XOrIOp::create(b, arith::XOrIOp::create(b, high1, c[1]), broadcastLike(b, type, k0));
+    Value x2 = arith::XOrIOp::create(b, arith::XOrIOp::create(b, high0, c[3]), broadcastLike(b, type, k1));
+    c = {x0, low1, x2, low0};
   }
   return c;
 }

@@ -68,6 +68,8 @@ static constexpr double log2e = 1.4426950408889634, infinity = std::numeric_limi
 
 Value emitExp2(Emitter &e, Value x, ExpRange range, bool fast) {
   Real r(e, x);
+  if (range == ExpRange::Saturating) // NaN stays
+    x = e.minf(r.constant(r.isDouble ? 1023 : 127), x);
   Value shifted = e.addf(x, r.magic());
   Value rest = e.subf(x, e.subf(shifted, r.magic()));
   Value p;
@@ -84,7 +86,7 @@ Value emitExp2(Emitter &e, Value x, ExpRange range, bool fast) {
                             0.0001534577513});
   Value result = r.scale(p, shifted);
   result = r.select(r.is(CmpFPredicate::OLT, x, r.isDouble ? -1022 : -126), r.constant(0), result);
-  if (range == ExpRange::NonPositive)
+  if (range != ExpRange::Any)
     return result;
   result = r.select(r.is(CmpFPredicate::OGE, x, r.isDouble ? 1024 : 128), r.constant(infinity), result);
   return r.select(e.compareFloat(CmpFPredicate::UNO, x, x), x, result);

@@ -6,8 +6,9 @@
 
 namespace bpt {
 /// What the argument of exp2 may be. `Any`: overflow gives inf, underflow 0 (below 2^-126, 2^-1022), NaN stays NaN.
-/// `NonPositive`: x <= 0 or -inf, as in softmax; two instructions fewer.
-enum class ExpRange { Any, NonPositive };
+/// `NonPositive`: x <= 0 or -inf, as in softmax; three instructions fewer. `Saturating`: as `Any`, but beyond 2^127 (2^1023) it
+/// gives that; two instructions fewer.
+enum class ExpRange { Any, NonPositive, Saturating };
 
 /// 2^x. f32: degree 6 on [-1/2, 1/2], relative error 1e-7; degree 5 (2.1e-7) with `fast` (performance.md, B4). f64: 3e-16.
 mlir::Value emitExp2(Emitter &e, mlir::Value x, ExpRange range = ExpRange::Any, bool fast = false);
