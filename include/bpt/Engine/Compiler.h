@@ -54,13 +54,18 @@ public:
   Status lower(mlir::ModuleOp module, const CompileOptions &options, Stage last = Stage::LLVM);
   /// The description of a module lowered to *buffers* or further.
   Expected<Manifest> getManifest(mlir::ModuleOp module, const CompileOptions &options);
-  /// Translates a module in the LLVM dialect and optimises it for `options.cpu`.
+  /// Translates a module in the LLVM dialect for `options.cpu`.
   Expected<std::unique_ptr<llvm::Module>> translate(mlir::ModuleOp module, llvm::LLVMContext &llvmContext,
                                                     const CompileOptions &options);
+  /// Optimises a translated module as a whole.
+  void optimize(llvm::Module &module, const CompileOptions &options);
   /// Machine code of an optimised module: the bytes of an object file.
   Expected<std::string> emitObject(llvm::Module &module, const CompileOptions &options);
   /// The same as assembly text, with LLVM's remarks on what went to the stack.
   Expected<std::string> emitAssembly(llvm::Module &module, const CompileOptions &options);
+  /// Optimises a translated module (consumed) and gives its machine code as object files that belong together: parts of a large
+  /// module are compiled on several threads. The same bytes whatever the machine.
+  Expected<std::vector<std::string>> emitObjects(llvm::Module &module, const CompileOptions &options);
   /// Lowers `module` (consumed) and loads it into this process.
   Expected<Program> load(mlir::ModuleOp module, const CompileOptions &options);
 
@@ -71,8 +76,8 @@ private:
 
 /// Adds the manifest as the data symbols `bpt_manifest` and `bpt_manifest_size`.
 void embedManifest(llvm::Module &module, const Manifest &manifest);
-/// Links an object into a shared library with the system's linker (ld.lld, ld or cc). Exit 1 when none is found, exit 5 when
+/// Links object files into a shared library with the system's linker (ld.lld, ld or cc). Exit 1 when none is found, exit 5 when
 /// the file cannot be written.
-Status linkSharedObject(const std::string &object, const std::string &path);
+Status linkSharedObject(const std::vector<std::string> &objects, const std::string &path);
 
 } // namespace bpt

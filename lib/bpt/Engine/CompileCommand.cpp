@@ -1,5 +1,6 @@
 // What bpt-compile does: a module becomes text of a stage, LLVM IR, an object or a shared library.
 #include "bpt/Engine/CompileCommand.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
@@ -43,16 +44,22 @@ static Status emitText(ModuleOp module, const std::string &path) {
   return writeFile(path, text + "\n");
 }
 
-static Status emitSharedObject(const std::string &object, const std::string &path) {
-  llvm::SmallString<128> temporary;
-  if (std::error_code error = llvm::sys::fs::createUniqueFile(path + ".%%%%%%.o", temporary))
-    return ioError(path + ": " + error.message());
-  std::string linked = (temporary + ".so").str();
-  Status status = writeFile(temporary.str().str(), object);
-  if (status)
-    status = linkSharedObject(temporary.str().str(), linked);
-  llvm::sys::fs::remove(temporary);
-  if (!status)
+static Status emitSharedObject(llvm::ArrayRef<std::string> objects, const std::string &path) {
+  std::vector<std::string> files;
+  auto cleanup = llvm::make_scope_exit([&] {
+    for (const std::string &file : files)
+      llvm::sys::fs::remove(file);
+  });
+  for (const std::string &object : objects) {
+    llvm::SmallString<128> file;
+    if (std::error_code error = llvm::sys::fs::createUniqueFile(path + ".%%%%%%.o", file))
+      return ioError(path + ": " + error.message());
+    files.push_back(file.str().str());
+    if (Status status = writeFile(files.back(), object); !status)
+      return status;
+  }
+  std::string linked = files.front() + ".so";
+  if (Status status = linkSharedObject(files, linked); !status)
     return status;
   if (std::error_code error = llvm::sys::fs::rename(linked, path)) {
     llvm::sys::fs::remove(linked);
@@ -89,6 +96,11 @@ Status runCompileCommand(const CompileCommand &command) {
   if (!code)
     return code.takeError();
   embedManifest(**code, *manifest);
+  if (command.emit == "so") {
+    Expected<std::vector<std::string>> objects = compiler.emitObjects(**code, command.options);
+    return objects ? emitSharedObject(*objects, command.output) : objects.takeError();
+  }
+  compiler.optimize(**code, command.options);
   if (command.emit == "llvm") {
     std::string ir;
     llvm::raw_string_ostream stream(ir);
@@ -100,9 +112,7 @@ Status runCompileCommand(const CompileCommand &command) {
     return assembly ? writeFile(command.output, *assembly) : assembly.takeError();
   }
   Expected<std::string> object = compiler.emitObject(**code, command.options);
-  if (!object)
-    return object.takeError();
-  return command.emit == "obj" ? writeFile(command.output, *object) : emitSharedObject(*object, command.output);
+  return object ? writeFile(command.output, *object) : object.takeError();
 }
 
 } // namespace bpt

@@ -1,67 +1,17 @@
-// From the LLVM dialect to machine code: translation, optimisation, object, shared library, program in memory.
-#include "bpt/Analysis/TargetInfo.h"
+// From the LLVM dialect to programs: translation, manifest, shared library, program in memory.
+#include "CodeGeneration.h"
 #include "bpt/Engine/Compiler.h"
 #include "bpt/Runtime/RuntimeABI.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "llvm/Analysis/TargetTransformInfo.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
-#include "llvm/IR/LegacyPassManager.h"
-#include "llvm/IR/Verifier.h"
-#include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Program.h"
-#include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
-#include "llvm/TargetParser/Host.h"
 
 using namespace mlir;
 
 namespace bpt {
-
-static Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CompileOptions &options) {
-  static bool initialized = (llvm::InitializeNativeTarget(), llvm::InitializeNativeTargetAsmPrinter(), true);
-  (void)initialized;
-  std::optional<TargetInfo> info = TargetInfo::get(options.cpu);
-  if (!info)
-    return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
-  llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
-  std::string message;
-  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
-  if (!target)
-    return badInput(message);
-  llvm::TargetOptions targetOptions;
-  std::unique_ptr<llvm::TargetMachine> machine(
-      target->createTargetMachine(triple, info->cpu, info->features, targetOptions, llvm::Reloc::PIC_, std::nullopt,
-                                  llvm::CodeGenOptLevel::Default));
-  if (!machine)
-    return badInput("LLVM has no code generator for " + triple.str());
-  return machine;
-}
-
-/// O2 for kernels. The reference has one loop nest per step of each definition: O2 vectorises and unrolls them all and takes
-/// ten times as long to compile as the little below, and then runs once.
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine, Target target) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graphs;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graphs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graphs, modules);
-  if (target != Target::Reference) {
-    builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
-    return;
-  }
-  llvm::ModulePassManager passes;
-  llvm::cantFail(builder.parsePassPipeline(
-      passes, "always-inline,function(early-cse<memssa>,simplifycfg,loop-mssa(licm),early-cse<memssa>),globaldce"));
-  passes.run(module, modules);
-}
 
 Expected<std::unique_ptr<llvm::Module>> Compiler::translate(ModuleOp module, llvm::LLVMContext &llvmContext,
                                                             const CompileOptions &options) {
@@ -85,30 +35,7 @@ Expected<std::unique_ptr<llvm::Module>> Compiler::translate(ModuleOp module, llv
     if (!function.getName().starts_with("bpt_entry_"))
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
   }
-  optimize(*result, **machine, options.target);
   return result;
-}
-
-static Expected<std::string> emitFile(llvm::Module &module, const CompileOptions &options, llvm::CodeGenFileType type) {
-  Expected<std::unique_ptr<llvm::TargetMachine>> machine = createTargetMachine(options);
-  if (!machine)
-    return machine.takeError();
-  (*machine)->Options.MCOptions.AsmVerbose = true;
-  llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, type))
-    return badInput("LLVM cannot emit a file for this target");
-  passes.run(module);
-  return std::string(bytes.begin(), bytes.end());
-}
-
-Expected<std::string> Compiler::emitObject(llvm::Module &module, const CompileOptions &options) {
-  return emitFile(module, options, llvm::CodeGenFileType::ObjectFile);
-}
-
-Expected<std::string> Compiler::emitAssembly(llvm::Module &module, const CompileOptions &options) {
-  return emitFile(module, options, llvm::CodeGenFileType::AssemblyFile);
 }
 
 void embedManifest(llvm::Module &module, const Manifest &manifest) {
@@ -120,13 +47,15 @@ void embedManifest(llvm::Module &module, const Manifest &manifest) {
   new llvm::GlobalVariable(module, size->getType(), true, llvm::GlobalValue::ExternalLinkage, size, "bpt_manifest_size");
 }
 
-Status linkSharedObject(const std::string &object, const std::string &path) {
+Status linkSharedObject(const std::vector<std::string> &objects, const std::string &path) {
   for (const char *name : {"ld.lld-22", "ld.lld", "ld", "cc"}) {
     llvm::ErrorOr<std::string> program = llvm::sys::findProgramByName(name);
     if (!program)
       continue;
     std::string message;
-    int code = llvm::sys::ExecuteAndWait(*program, {*program, "-shared", "-o", path, object}, std::nullopt, {}, 0, 0, &message);
+    llvm::SmallVector<llvm::StringRef> arguments{*program, "-shared", "-o", path};
+    arguments.append(objects.begin(), objects.end());
+    int code = llvm::sys::ExecuteAndWait(*program, arguments, std::nullopt, {}, 0, 0, &message);
     if (code == 0)
       return {};
     return ioError(std::string(name) + " could not write " + path + (message.empty() ? "" : ": " + message));
@@ -168,17 +97,18 @@ Expected<Program> Compiler::load(ModuleOp module, const CompileOptions &options)
   Expected<std::unique_ptr<llvm::Module>> code = translate(module, llvmContext, options);
   if (!code)
     return code.takeError();
-  Expected<std::string> object = emitObject(**code, options);
-  if (!object)
-    return object.takeError();
+  Expected<std::vector<std::string>> objects = emitObjects(**code, options);
+  if (!objects)
+    return objects.takeError();
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return toError(jit.takeError());
   auto loaded = std::make_shared<LoadedCode>(LoadedCode{std::move(*jit)});
   if (Status status = addSymbols(*loaded->jit); !status)
     return status.takeError();
-  if (llvm::Error error = loaded->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(*object, "bpt")))
-    return toError(std::move(error));
+  for (const std::string &object : *objects)
+    if (llvm::Error error = loaded->jit->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(object, "bpt")))
+      return toError(std::move(error));
   auto resolve = [&](const std::string &symbol) -> void * {
     auto address = loaded->jit->lookup(symbol);
     if (!address) {

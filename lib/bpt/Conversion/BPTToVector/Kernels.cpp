@@ -29,8 +29,20 @@ Type getKernelType(Type type, int64_t dynamicDims) {
   return MemRefType::get(shape, memref.getElementType(), layout);
 }
 
+/// Narrow floats are passed as their bits: LLVM's x86 calling convention would convert them by library functions.
+static Type getArgumentType(Type type) { return type.isF16() || type.isBF16() ? IntegerType::get(type.getContext(), 16) : type; }
+
 static Value castTo(OpBuilder &builder, Location loc, Value value, Type type) {
-  return value.getType() == type ? value : memref::CastOp::create(builder, loc, type, value).getResult();
+  if (value.getType() == type)
+    return value;
+  if (isa<MemRefType>(type))
+    return memref::CastOp::create(builder, loc, type, value);
+  return arith::BitcastOp::create(builder, loc, type, value);
+}
+
+/// The argument as the kernel wants it.
+static Value castBack(Emitter &e, Value argument, Type type) {
+  return isa<MemRefType>(type) ? argument : castTo(e, e.getLoc(), argument, type);
 }
 
 func::FuncOp KernelCache::createFunction(StringRef name, Location loc, TypeRange arguments, TypeRange results) {
@@ -57,8 +69,9 @@ LogicalResult KernelCache::replace(Operation *op, StringRef name, Type accumulat
       stream << " none";
       continue;
     }
-    types.push_back(getKernelType(operand.value.getType(), operand.dynamicDims));
-    stream << " " << types.back();
+    Type type = getKernelType(operand.value.getType(), operand.dynamicDims);
+    stream << " " << type;
+    types.push_back(getArgumentType(type));
   }
 
   func::FuncOp &function = functions[signature];
@@ -69,7 +82,7 @@ LogicalResult KernelCache::replace(Operation *op, StringRef name, Type accumulat
     SmallVector<Value> arguments;
     unsigned next = 0;
     for (const KernelOperand &operand : operands)
-      arguments.push_back(operand.value ? function.getArgument(next++) : Value());
+      arguments.push_back(operand.value ? castBack(e, function.getArgument(next++), operand.value.getType()) : Value());
     if (failed(body(e, arguments)))
       return failure();
     func::ReturnOp::create(e);
