@@ -155,11 +155,11 @@ void Gemm::clear(Value block, Value m, Value n) {
 }
 
 void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k) {
-  accumulate(block, a, b, e.index(0), m, n, k, nullptr);
+  accumulate(a, Term{block, b, nullptr}, e.index(0), m, n, k);
 }
 
-/// The columns of B are columns [column, column + n) of what is packed in `shared`, if anything is.
-void Gemm::accumulate(Value block, Matrix a, Matrix b, Value firstColumn, Value m, Value n, Value k, const SharedPanels *shared) {
+/// The columns of each B are columns [column, column + n) of what is packed in `shared`, if anything is.
+void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k) {
   // A is copied with the stride of one block, so that the register tile walks few pages; where its rows are the depth it
   // stays that way, the tile reads both orders equally fast.
   SmallVector<int64_t> shape{tiles.blockRows, tiles.blockDepth};
@@ -171,40 +171,47 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value firstColumn, Value 
                                                   sizes, strides);
   e.loop(e.index(0), k, tiles.blockDepth, [&](Value start) {
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
-    Matrix partA = a.dropColumns(e, start), partB = b.dropRows(e, start).dropColumns(e, firstColumn);
+    Matrix partA = a.dropColumns(e, start);
     if (a.transposed)
       emitPackRows(e, kernels, partA.transpose(), depth, m, rowsA);
     else
       emitPackRows(e, kernels, partA, m, depth, rowsA);
-    // Of the next block of A each panel fetches a share.
+    // Of the next block of A each panel of the last term fetches a share.
     Value nextA = e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
     Value shareA = e.ceilDiv(nextA, e.max(e.ceilDiv(n, tiles.getPanel()), 1));
-    e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
-      auto packOwn = [&] {
-        emitPackPanel(e, kernels, partB.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
-        // The panel beside this one, or the first one of the next depth.
-        Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
-        Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
-        Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
-        Matrix next = partB.dropRows(e, down).dropColumns(e, right);
-        int64_t rows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
-        callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, block, column, m, depth,
-                  {next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
-      };
-      if (!shared)
-        return packOwn();
-      auto takeShared = [&] {
-        Value panel = getPanel(*shared, start, depth, e.add(firstColumn, column));
-        Value first = e.min(e.mul(e.div(column, tiles.getPanel()), shareA), nextA);
-        Matrix next = partA.dropColumns(e, e.index(tiles.blockDepth));
-        next.row = advance(e, next.row, first);
-        callTiles(e, kernels, tiles, a.transposed, rowsA, panel, block, column, m, depth,
-                  {next.memref, next.row, next.column ? next.column : e.index(0), e.min(shareA, e.sub(nextA, first)),
-                   a.transposed ? tiles.blockRows : tiles.blockDepth});
-      };
-      e.ifThen(shared->isPacked, takeShared, packOwn);
-    });
+    for (const Term &term : terms)
+      e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
+        auto packOwn = [&] { accumulateOwnPanel(a, rowsA, term, start, firstColumn, column, m, n, depth); };
+        if (!term.shared)
+          return packOwn();
+        auto takeShared = [&] {
+          Value panel = getPanel(*term.shared, start, depth, e.add(firstColumn, column));
+          Value rows = &term == &terms.back() ? nextA : e.index(0);
+          Value first = e.min(e.mul(e.div(column, tiles.getPanel()), shareA), rows);
+          Matrix next = partA.dropColumns(e, e.index(tiles.blockDepth));
+          next.row = advance(e, next.row, first);
+          callTiles(e, kernels, tiles, a.transposed, rowsA, panel, term.block, column, m, depth,
+                    {next.memref, next.row, next.column ? next.column : e.index(0), e.min(shareA, e.sub(rows, first)),
+                     a.transposed ? tiles.blockRows : tiles.blockDepth});
+        };
+        e.ifThen(term.shared->isPacked, takeShared, packOwn);
+      });
   });
+}
+
+/// Packs the panel of columns from `column` on and multiplies.
+void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value start, Value firstColumn, Value column, Value m,
+                              Value n, Value depth) {
+  Matrix b = term.b.dropRows(e, start).dropColumns(e, firstColumn);
+  emitPackPanel(e, kernels, b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
+  // Fetched is the panel beside this one, or the first one of the next depth.
+  Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
+  Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
+  Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
+  Matrix next = b.dropRows(e, down).dropColumns(e, right);
+  int64_t rows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
+  callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, term.block, column, m, depth,
+            {next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
 }
 
 //===--- shared panels -------------------------------------------------------------------------------------------------===//
@@ -229,6 +236,13 @@ void Gemm::packPanels(const SharedPanels &shared, Matrix b, Value n, Value k) {
   });
 }
 
+/// Whether a product has the left operand of the one before: it is copied once for both.
+static bool sharesLeft(const Gemm::Product &product, const Gemm::Product &before) {
+  const Matrix &a = product.a, &b = before.a;
+  return a.memref == b.memref && a.row == b.row && a.column == b.column && a.transposed == b.transposed &&
+         product.depth == before.depth && product.accumulator != before.accumulator;
+}
+
 void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> products,
                             function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
   int64_t capacity = kernels.getSharedScratchBytes() / (e.accumulator.getIntOrFloatBitWidth() / 8);
@@ -236,9 +250,14 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
     parallelBlocks({}, m, columns, copies, [&](Block block, ArrayRef<Value> blocks) {
       for (Value sums : blocks)
         clear(sums, block.rows, block.columns);
-      for (auto [i, product] : llvm::enumerate(products))
-        accumulate(blocks[product.accumulator], product.a.dropRows(e, block.row), product.b.dropColumns(e, first), block.column,
-                   block.rows, block.columns, product.depth, shared.empty() ? nullptr : &shared[i]);
+      for (size_t i = 0; i < products.size();) {
+        const Product &product = products[i];
+        SmallVector<Term> terms;
+        do
+          terms.push_back({blocks[products[i].accumulator], products[i].b.dropColumns(e, first), shared.empty() ? nullptr : &shared[i]});
+        while (++i < products.size() && sharesLeft(products[i], products[i - 1]));
+        accumulate(product.a.dropRows(e, block.row), terms, block.column, block.rows, block.columns, product.depth);
+      }
       block.column = e.add(first, block.column);
       body(block, blocks);
     }, unit);

@@ -77,8 +77,15 @@ private:
     mlir::Value isPacked;      ///< i1: they are there; else items pack for themselves
     mlir::Value columns;       ///< in whole panels
   };
-  void accumulate(mlir::Value block, Matrix a, Matrix b, mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value k,
-                  const SharedPanels *shared);
+  /// What a block of A is multiplied with, and the block of C that gets it.
+  struct Term {
+    mlir::Value block;
+    Matrix b;
+    const SharedPanels *shared;
+  };
+  void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value k);
+  void accumulateOwnPanel(Matrix a, mlir::Value rowsA, const Term &term, mlir::Value start, mlir::Value firstColumn,
+                          mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth);
   mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
   void packPanels(const SharedPanels &shared, Matrix b, mlir::Value n, mlir::Value k);
 
