@@ -171,6 +171,13 @@ Expected<Program> fakeTrainingProgram(const FakeModel &model) {
   });
 }
 
+Expected<CompiledTraining> fakeCompiledTraining(const FakeModel &model) {
+  Expected<Program> program = fakeTrainingProgram(model);
+  if (!program)
+    return program.takeError();
+  return CompiledTraining{program.take()};
+}
+
 std::vector<ArgumentInfo> fakeSignature(const FakeModel &model) {
   Manifest manifest = fakeTrainingManifest({model.vocabulary, false, false, model.halfInference, true});
   return (*manifest.find("loss"))->arguments;

@@ -1,7 +1,7 @@
 // A training program whose "compiled" entries are C functions: a table of next-token logits, trained with AdamW without
 // decay.
 #pragma once
-#include "bpt/Runtime/Program.h"
+#include "bpt/Runtime/Trainer.h"
 #include <functional>
 
 /// How the fake behaves; reset by each test that changes it.
@@ -28,5 +28,6 @@ struct FakeModel {
 /// (zeros).
 bpt::Manifest fakeTrainingManifest(const FakeModel &model = {});
 bpt::Expected<bpt::Program> fakeTrainingProgram(const FakeModel &model = {});
+bpt::Expected<bpt::CompiledTraining> fakeCompiledTraining(const FakeModel &model = {});
 /// The arguments of the loss graph.
 std::vector<bpt::ArgumentInfo> fakeSignature(const FakeModel &model = {});

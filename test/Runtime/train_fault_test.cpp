@@ -117,7 +117,7 @@ protected:
     environment.output = output;
     ProgramSource source;
     source.signature = []() -> Expected<std::vector<ArgumentInfo>> { return fakeSignature(); };
-    source.compile = [] { return fakeTrainingProgram(); };
+    source.compile = [] { return fakeCompiledTraining(); };
     faults.calls = 0;
     faults.armed = faults.failAt > 0;
     Status status = train(what, source, environment);

@@ -53,7 +53,7 @@ protected:
     ProgramSource source;
     if (withSignature)
       source.signature = [this]() -> Expected<std::vector<ArgumentInfo>> { return fakeSignature(model); };
-    source.compile = [this] { return fakeTrainingProgram(model); };
+    source.compile = [this] { return fakeCompiledTraining(model); };
     return run(what, source);
   }
   Status run(const TrainOptions &what, const ProgramSource &source) {
@@ -196,7 +196,7 @@ TEST_F(TrainerTest, ASignalWhileCompilingLeavesStepZeroAtOnce) {
   std::atomic<bool> release{false}, done{false};
   ProgramSource source;
   source.signature = [this]() -> Expected<std::vector<ArgumentInfo>> { return fakeSignature(model); };
-  source.compile = [&]() -> Expected<Program> {
+  source.compile = [&]() -> Expected<CompiledTraining> {
     std::raise(SIGINT);
     while (!release)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -219,7 +219,7 @@ TEST_F(TrainerTest, ASignalWhileCompilingWaitsWhereNothingIsKnownYet) {
   ProgramSource source;
   source.compile = [&] {
     std::raise(SIGINT);
-    return fakeTrainingProgram(model);
+    return fakeCompiledTraining(model);
   };
   EXPECT_ERROR(run(options, source), ExitCode::Interrupted, "step-0");
   EXPECT_EQ(steps(), (std::vector<int64_t>{0}));
@@ -450,7 +450,7 @@ TEST_F(TrainerTest, ErrorsOfTokensComeBeforeCompiling) {
   source.signature = [this]() -> Expected<std::vector<ArgumentInfo>> { return fakeSignature(model); };
   source.compile = [&] {
     compiled = true;
-    return fakeTrainingProgram(model);
+    return fakeCompiledTraining(model);
   };
   writeBytes(options.tokens, std::string(16, '\1'));
   EXPECT_ERROR(run(options, source), ExitCode::BadInput, "expected more than 16 tokens");
@@ -492,7 +492,7 @@ TEST_F(TrainerTest, AFileWithoutAParameterIsRefused) {
 
 TEST_F(TrainerTest, SizesThatTheGraphFixesAreChecked) {
   ProgramSource source;
-  source.compile = [&]() -> Expected<Program> {
+  source.compile = [&]() -> Expected<CompiledTraining> {
     Manifest manifest = fakeTrainingManifest();
     return badInput(manifest.target);
   };

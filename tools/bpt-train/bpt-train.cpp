@@ -23,6 +23,9 @@ static int run(int argc, char **argv) {
   if (options.graph != "-") // which can be read only once
     source.signature = [options] { return bpt::readTrainingSignature(options); };
   source.compile = [options, threads = environment.threads] { return bpt::compileTraining(options, threads); };
+  source.plan = [threads = environment.threads](const bpt::TrainOptions &given, bpt::PackEffort effort) {
+    return bpt::planTraining(given, threads, effort);
+  };
   bpt::Status status = bpt::train(options, source, environment);
   if (status)
     return 0;

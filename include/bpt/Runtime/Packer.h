@@ -27,10 +27,16 @@ struct Packing {
 /// Sizes rounded up to arenaAlignment, or an error when that does not fit in 63 bits.
 Expected<int64_t> alignedSize(int64_t bytes);
 
+/// How much work a placement is worth.
+enum class PackEffort {
+  Bound, ///< none: no offsets, the size is the lower bound; for questions
+  Full
+};
+
 /// Offsets such that buffers alive at the same time do not overlap. Deterministic: depends on the intervals only. Tries
 /// several orders with first fit and best fit, then improves the best while a fixed amount of work lasts (10,000
 /// intervals: about a second at most); stops at once when the lower bound is reached.
 /// Errors: last < first, negative bytes, a total that does not fit in 63 bits.
-Expected<Packing> packIntervals(const std::vector<Interval> &intervals);
+Expected<Packing> packIntervals(const std::vector<Interval> &intervals, PackEffort effort = PackEffort::Full);
 
 } // namespace bpt

@@ -2,6 +2,7 @@
 // alive at the peak. Known before anything runs.
 #pragma once
 #include "bpt/Runtime/Manifest.h"
+#include "bpt/Runtime/Packer.h"
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -36,7 +37,7 @@ struct Plan {
 /// Plans `entry` of `manifest` for the dynamic dimensions `dims` and `threads` >= 1.
 /// Errors: a formula that does not evaluate or is negative (names the slot), sizes beyond 63 bits.
 Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims,
-                         int threads);
+                         int threads, PackEffort effort = PackEffort::Full);
 
 /// Ok when `plan` fits into `limit` bytes (0: no limit); else exit 4 with both numbers, a remedy and the plan's table.
 Status checkMemoryLimit(const Plan &plan, const std::string &entry, int64_t limit);

@@ -38,7 +38,8 @@ struct TrainOptions {
 
   // machine
   std::string target = "cpu", strategy = "blockwise", keepActivations = "auto";
-  int64_t block = 512, memory = 0, threads = 0;
+  int64_t block = 512, segment = 0, memory = 0, threads = 0;
+  std::string machine = "this";
 
   // run
   std::string out = "run";
@@ -47,7 +48,7 @@ struct TrainOptions {
   int64_t sampleEvery = 0, sampleTokens = 200;
   std::string samplePrompt;
   double sampleTemperature = 0.8;
-  bool profile = false, dryRun = false, json = false;
+  bool profile = false, dryRun = false, maxContext = false, maxBatch = false, json = false;
   std::string config;
 
   /// The step after which this run ends: --stop-at where it is given and earlier, else --steps.

@@ -4,7 +4,7 @@
 #include "bpt/Runtime/Arena.h"
 #include "bpt/Runtime/Profile.h"
 #include "bpt/Runtime/Program.h"
-#include "bpt/Runtime/StepPlan.h"
+#include "bpt/Runtime/TrainPlan.h"
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,7 +19,7 @@ struct StepResult {
   double gradNorm = 0;
 };
 
-/// Plans and runs the entries `train_step`, `loss` and `next_logits` of a program. Nothing is allocated before
+/// Runs the entries `train_step`, `loss` and `next_logits` of a program. Nothing is allocated before
 /// allocate().
 ///
 /// Arena: parameters, moments, tokens and targets at its head; behind them the work region, which is as large as the
@@ -28,30 +28,12 @@ struct StepResult {
 class TrainProgram {
 public:
   /// Plans for the sizes of `options`. Errors: exit 1 for a program that cannot be trained or does not fit the options.
-  static Expected<TrainProgram> plan(Program program, const TrainOptions &options, int threads);
+  static Expected<TrainProgram> create(Program program, const TrainOptions &options, int threads);
 
-  const StepSignature &signature() const { return step; }
-  /// The argument `tokens` of the training step.
-  const ArgumentInfo &tokensInfo() const { return train->info().arguments[step.tokens]; }
+  const TrainPlan &getPlan() const { return plan; }
+  const Manifest &manifest() const { return program.manifest(); }
   /// The target that the loss ignores.
-  int64_t ignoredTarget() const { return train->info().arguments[step.targets].ignoreIndex.value_or(-100); }
-  const BatchShape &batchShape() const { return batch; }
-  /// What layers keep for their backward, where the program says.
-  const std::string &keptActivations() const { return program.manifest().keptActivations; }
-  bool canValidate() const { return validation.has_value(); }
-  bool canSample() const { return sampling.has_value(); }
-
-  int64_t parameterCount() const;
-  int64_t headBytes() const { return head; }
-  int64_t workBytes() const { return work; }
-  /// Bytes of the arena: the planned peak of the run.
-  int64_t plannedBytes() const { return head + work; }
-  /// The plan of the training step, without the head.
-  const Plan &stepPlan() const { return trainPlan; }
-  /// The head as slots for the plot.
-  std::vector<PlannedSlot> headSlots() const;
-  /// Model FLOPs of one step; 0 where the program does not say.
-  int64_t stepFlops() const { return flops; }
+  int64_t ignoredTarget() const { return train->info().arguments[plan.signature.targets].ignoreIndex.value_or(-100); }
 
   /// Has the steps report to a profile; null where the program was not compiled for one.
   void profileSteps();
@@ -80,33 +62,20 @@ public:
   int64_t sampleContext() const;
 
 private:
-  /// An entry besides train_step: its plan and where its arguments come from.
   struct Inference {
     Entry entry;
-    Plan plan;
-    std::vector<Shape> shapes;
-    std::vector<int64_t> parameterOf; ///< index into the state's parameters, or -1
-    std::vector<Tensor> arguments;    ///< after allocate()
-    int64_t convertedBytes = 0;       ///< of parameters whose type differs from the master's
-    std::optional<size_t> tokens, targets, position;
+    std::vector<Tensor> arguments; ///< after allocate()
   };
 
-  Status planStep(const TrainOptions &options);
-  Status addArgument(Inference &inference, const DataArguments &known, size_t position);
-  Expected<Inference> planInference(const std::string &name);
-  Status bindInference(Inference &inference);
+  Status bindInference(Inference &inference, const InferencePlan &planned);
   Status bindStep();
-  void convertParameters(const Inference &inference);
+  void convertParameters(const Inference &inference, const InferencePlan &planned);
 
   Program program = {};
+  TrainPlan plan;
   std::optional<Entry> train;
-  StepSignature step;
-  BatchShape batch;
-  Plan trainPlan;
-  std::vector<Shape> trainShapes;
   std::optional<Inference> validation, sampling;
   int threadCount = 1;
-  int64_t stateBytes = 0, head = 0, work = 0, flops = 0;
 
   Arena arena;
   std::shared_ptr<Arena> workArena;

@@ -2,12 +2,19 @@
 #pragma once
 #include "bpt/Runtime/Program.h"
 #include "bpt/Runtime/TrainOptions.h"
+#include "bpt/Runtime/TrainPlan.h"
 #include <cstdio>
 #include <functional>
 #include <string>
 #include <vector>
 
 namespace bpt {
+
+/// A program that trains, and what else was considered.
+struct CompiledTraining {
+  Program program;
+  std::vector<PolicyCost> policies = {};
+};
 
 /// Where the program comes from; the tool has the compiler, the runtime does not.
 struct ProgramSource {
@@ -16,7 +23,10 @@ struct ProgramSource {
   std::function<Expected<std::vector<ArgumentInfo>>()> signature;
   /// The program: `train_step`, and where they are possible `loss` and `next_logits`. Runs in a thread of its own,
   /// which train() abandons when a signal comes: what it uses must live until the process ends.
-  std::function<Expected<Program>()> compile;
+  std::function<Expected<CompiledTraining>()> compile;
+  /// The same without code, for a dry run (Full), and with other options for questions what would fit (Bound: the training
+  /// step is enough). May be empty; then a dry run compiles, and what would fit stays unsaid.
+  std::function<Expected<PlannedTraining>(const TrainOptions &, PackEffort)> plan = {};
 };
 
 /// What the run needs to know of the process it runs in.

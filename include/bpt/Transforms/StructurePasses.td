@@ -25,6 +25,9 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
 
     With keep `all` a feed-forward layer of static width has its second result, `hidden`: the backward reads it instead of computing it again.
 
+    `segment` = N puts a checkpoint that keeps its input around every N layers that follow on each other: the backward of a segment
+    computes its layers again, and then each layer as `keep` says. About the square root of the number of layers keeps least.
+
     `block` may be larger than the sequence (one block) and need not divide it. A fused q-k-v projection is split by slices of its
     weight and bias, so that the queries never exist whole. Norms that keys and queries share are computed in both maps.
 
@@ -133,6 +136,7 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     Option<"strategy", "strategy", "std::string", "\"blockwise\"", "vanilla | memory-efficient | blockwise">,
     Option<"block", "block", "int64_t", "512", "rows of a block">,
     Option<"keep", "keep", "std::string", "\"\"", "input | attention | qkv | all; default: input for blockwise, else all">,
+    Option<"segment", "segment", "int64_t", "1", "layers of a segment: only its input is kept; 1: every layer's">,
     Option<"function", "function", "std::string", "\"loss\"", "the function to work on">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }

@@ -28,6 +28,8 @@ struct FormBlocksOptions {
   Strategy strategy = Strategy::Blockwise;
   int64_t block = 512;       ///< rows of a block; larger than the sequence means one block
   std::optional<Keep> keep;  ///< default: input for blockwise, else all
+  /// Consecutive layers of a segment: its backward computes them again from the segment's input, the only one kept. 1: none.
+  int64_t segment = 1;
 };
 /// blocks: every transformer layer of `function`, recognised by data flow, becomes a bpt.checkpoint; with Strategy::Blockwise
 /// its body is bpt.blockwise ops. Asks for stage graph. A layer that cannot be formed stays as it is, or whole in its

@@ -1,9 +1,8 @@
 // From the options of a training run to a compiled program that trains.
 #include "bpt/Engine/Training.h"
+#include "FitToBudget.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Models/Models.h"
-#include "bpt/Runtime/MachineMemory.h"
-#include "bpt/Runtime/StepPlan.h"
 #include "bpt/Transforms/EntryInfo.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -94,7 +93,7 @@ Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &op
 }
 
 /// The way from a loss graph to a training step, as a textual pipeline.
-static std::string getPipeline(const TrainOptions &options, llvm::StringRef keep, bool canSample, bool hasDropout) {
+static std::string getPipeline(const TrainOptions &options, const LayerPolicy &policy, bool canSample, bool hasDropout) {
   std::string text;
   llvm::raw_string_ostream stream(text);
   stream << "builtin.module(" << (canSample ? "bpt-build-sampler," : "") << (hasDropout ? "bpt-build-evaluation," : "");
@@ -102,9 +101,7 @@ static std::string getPipeline(const TrainOptions &options, llvm::StringRef keep
     if (function != "loss" && !hasDropout)
       continue;
     stream << "bpt-form-blocks{function=" << function << " strategy=" << options.strategy << " block=" << options.block;
-    if (!keep.empty())
-      stream << " keep=" << keep;
-    stream << "},";
+    stream << " keep=" << policy.keep << " segment=" << policy.segment << "},";
   }
   stream << "bpt-outline-layers,bpt-build-train-step{";
   auto real = [&](llvm::StringRef name, double value) { stream << name << "=" << llvm::format("%.17g", value) << " "; };
@@ -117,8 +114,9 @@ static std::string getPipeline(const TrainOptions &options, llvm::StringRef keep
   return text;
 }
 
-/// Turns the loss graph into the entries of a training program; layers keep what `keep` says (empty: what their strategy does).
-static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module, const TrainOptions &options, llvm::StringRef keep) {
+/// Turns the loss graph into the entries of a training program.
+static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module, const TrainOptions &options,
+                                             const LayerPolicy &policy, PackEffort effort) {
   unsigned heads = 0;
   bool hasDropout = false;
   module.walk([&](Operation *op) {
@@ -126,7 +124,9 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
     auto attention = dyn_cast<AttentionOp>(op);
     hasDropout |= isa<DropoutOp>(op) || (attention && attention.getSeed());
   });
-  if (Status status = compiler.runPipeline(module, getPipeline(options, keep, heads == 1, hasDropout)); !status)
+  // A question needs the step only.
+  bool isBound = effort == PackEffort::Bound;
+  if (Status status = compiler.runPipeline(module, getPipeline(options, policy, heads == 1 && !isBound, hasDropout && !isBound)); !status)
     return status.takeError();
   // Validation is the entry `loss`, without dropout.
   if (auto evaluation = module.lookupSymbol<func::FuncOp>("loss.evaluation")) {
@@ -139,17 +139,19 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
     return target.takeError();
   compile.target = *target;
   compile.profile = options.profile && *target == Target::CPU;
-  compile.keptActivations = !keep.empty() ? keep.str() : options.strategy == "blockwise" ? "input" : "all";
-  compile.entries = {"train_step", "loss"};
-  if (heads == 1)
+  compile.keptActivations = policy.getName();
+  compile.entries = {"train_step"};
+  if (!isBound)
+    compile.entries.push_back("loss");
+  if (heads == 1 && !isBound)
     compile.entries.push_back("next_logits");
   if (Status status = compiler.selectEntries(module, compile); !status)
     return status.takeError();
   return compile;
 }
 
-/// What is kept is rounded to its type, what is computed again is not: only where these are the same may the memory that happens to
-/// be there decide.
+/// Whether a program that keeps more computes the same bits: what is kept is rounded to its type, what is computed again is not.
+/// Only then may the memory that happens to be there decide.
 static bool keepingIsExact(ModuleOp module) {
   auto loss = module.lookupSymbol<func::FuncOp>("loss");
   return loss && llvm::all_of(loss.getArgumentTypes(), [](Type type) {
@@ -158,36 +160,99 @@ static bool keepingIsExact(ModuleOp module) {
          });
 }
 
-Expected<Program> compileTraining(const TrainOptions &options, int threads) {
-  Compiler compiler;
-  Expected<OwningOpRef<ModuleOp>> module = readTrainingGraph(compiler, options);
-  if (!module)
-    return module.takeError();
-  bool given = options.keepActivations != "auto";
-  if (!given && options.strategy == "blockwise" && keepingIsExact(**module)) {
-    // With memory to spare nothing is computed twice: from what keeps most to what keeps least, the first that fits.
-    int64_t memory = options.memory ? options.memory : availableMemory() / 10 * 9;
-    for (llvm::StringRef keep : {"all", "qkv", "attention"}) {
-      OwningOpRef<ModuleOp> candidate = (*module)->clone();
-      Expected<CompileOptions> compile = formTraining(compiler, *candidate, options, keep);
-      if (!compile)
-        return compile.takeError();
-      if (Status status = compiler.lower(*candidate, *compile, Stage::Buffers); !status)
-        return status.takeError();
-      Expected<Manifest> manifest = compiler.getManifest(*candidate, *compile);
-      if (!manifest)
-        return manifest.takeError();
-      Expected<StepPlan> plan = planTrainStep(*manifest, options, threads);
-      if (!plan)
-        return plan.takeError();
-      if (plan->headBytes + plan->plan.arenaBytes <= memory)
-        return compiler.load(*candidate, *compile);
-    }
-  }
-  Expected<CompileOptions> compile = formTraining(compiler, **module, options, given ? options.keepActivations : "");
+/// What `options` leave open, from the fastest to the smallest.
+static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleOp module) {
+  std::string usual = options.strategy == "blockwise" ? "input" : "all";
+  SmallVector<std::string> keeps{options.keepActivations == "auto" ? usual : options.keepActivations};
+  if (options.keepActivations == "auto" && options.strategy == "blockwise" && keepingIsExact(module))
+    keeps = {"all", "qkv", "attention", "input"};
+  SmallVector<LayerPolicy> policies;
+  for (const std::string &keep : keeps)
+    policies.push_back({keep, std::max<int64_t>(options.segment, 1)});
+  // Segments keep the same bits: layers are computed again from the same inputs.
+  if (options.segment == 0 && keeps.back() == "input")
+    for (int64_t segment : getSegmentSizes(module.lookupSymbol<func::FuncOp>("loss")))
+      policies.push_back({"input", segment});
+  return policies;
+}
+
+namespace {
+/// A training program lowered to *buffers*.
+struct LoweredTraining {
+  OwningOpRef<ModuleOp> module;
+  CompileOptions compile;
+  Manifest manifest;
+  TrainPlan plan;
+  int64_t bytes = 0; ///< planned peak of the run
+};
+} // namespace
+
+/// With PackEffort::Bound: the training step alone, and what it takes at least.
+static Expected<LoweredTraining> lowerTraining(Compiler &compiler, ModuleOp graph, const TrainOptions &options,
+                                               const LayerPolicy &policy, int threads, PackEffort effort) {
+  LoweredTraining result;
+  result.module = graph.clone();
+  Expected<CompileOptions> compile = formTraining(compiler, *result.module, options, policy, effort);
   if (!compile)
     return compile.takeError();
-  return compiler.load(**module, *compile);
+  result.compile = compile.take();
+  if (Status status = compiler.lower(*result.module, result.compile, Stage::Buffers); !status)
+    return status.takeError();
+  Expected<Manifest> manifest = compiler.getManifest(*result.module, result.compile);
+  if (!manifest)
+    return manifest.takeError();
+  result.manifest = manifest.take();
+  Expected<TrainPlan> plan = planTraining(result.manifest, options, threads, effort);
+  if (!plan)
+    return plan.takeError();
+  result.plan = plan.take();
+  result.bytes = result.plan.plannedBytes();
+  return result;
+}
+
+/// The training program that is fastest among those that fit into the memory, or the smallest where none does.
+static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOptions &options, int threads, PackEffort effort,
+                                             std::vector<PolicyCost> &policies) {
+  Expected<OwningOpRef<ModuleOp>> graph = readTrainingGraph(compiler, options);
+  if (!graph)
+    return graph.takeError();
+  if (!(**graph).lookupSymbol<func::FuncOp>("loss"))
+    return badInput("expected a graph with a function called loss, but there is none");
+  StepWork work = countStepWork((**graph).lookupSymbol<func::FuncOp>("loss"));
+  auto lower = [&](const LayerPolicy &policy, PackEffort effort) {
+    return lowerTraining(compiler, **graph, options, policy, threads, effort);
+  };
+  auto estimate = [&](const LayerPolicy &policy) -> Expected<MemoryEstimate> {
+    Expected<LoweredTraining> lowered = lower(policy, PackEffort::Bound);
+    if (!lowered)
+      return lowered.takeError();
+    return MemoryEstimate{lowered->bytes, lowered->plan.headBytes};
+  };
+  return fitToBudget<LoweredTraining>(getPolicies(options, **graph), work, getBudget(options.memory), estimate,
+                                      [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
+}
+
+Expected<PlannedTraining> planTraining(const TrainOptions &options, int threads, PackEffort effort) {
+  Compiler compiler;
+  PlannedTraining result;
+  Expected<LoweredTraining> lowered = fitTraining(compiler, options, threads, effort, result.policies);
+  if (!lowered)
+    return lowered.takeError();
+  result.manifest = std::move(lowered->manifest);
+  result.plan = std::move(lowered->plan);
+  return result;
+}
+
+Expected<CompiledTraining> compileTraining(const TrainOptions &options, int threads) {
+  Compiler compiler;
+  std::vector<PolicyCost> policies;
+  Expected<LoweredTraining> lowered = fitTraining(compiler, options, threads, PackEffort::Full, policies);
+  if (!lowered)
+    return lowered.takeError();
+  Expected<Program> program = compiler.load(*lowered->module, lowered->compile);
+  if (!program)
+    return program.takeError();
+  return CompiledTraining{program.take(), std::move(policies)};
 }
 
 } // namespace bpt

@@ -44,16 +44,22 @@ void addDestinationEffects(DestinationStyleOpInterface op, EffectList &effects) 
 /// Whether `type` is a float, or a tensor or memref of floats (`Kind` FloatType); likewise integers.
 template <typename Kind> static bool holds(Type type) { return isa<Kind>(getElementTypeOrSelf(type)); }
 
-/// `bpt.name` number `index` among `count`: a non-empty string that no earlier one repeats.
-static LogicalResult verifyName(Operation *op, StringRef what, unsigned index, Attribute value,
+/// `bpt.name` number `index` of `count`: a non-empty string. With the first of them, that none repeats another: once a function, so
+/// that thousands of parameters are verified in no time.
+static LogicalResult verifyName(Operation *op, StringRef what, unsigned index, unsigned count, Attribute value,
                                 function_ref<Attribute(unsigned)> getName) {
   auto name = dyn_cast<StringAttr>(value);
   if (!name || name.empty())
     return op->emitOpError("expected 'bpt.name' to be a non-empty string, but got ") << value;
   for (unsigned i = 0; i != index; ++i)
-    if (getName(i) == name)
-      return op->emitOpError("expected names of ")
-             << what << "s to be unique, but got " << name << " for " << what << "s " << i << " and " << index;
+    if (getName(i))
+      return success();
+  DenseMap<Attribute, unsigned> known;
+  for (unsigned i = index; i != count; ++i)
+    if (Attribute other = getName(i))
+      if (auto [found, isNew] = known.insert({other, i}); !isNew)
+        return op->emitOpError("expected names of ")
+               << what << "s to be unique, but got " << other << " for " << what << "s " << found->second << " and " << i;
   return success();
 }
 
@@ -65,7 +71,7 @@ LogicalResult BPTDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsi
   Attribute value = attribute.getValue();
   StringRef name = attribute.getName();
   if (name == "bpt.name")
-    return verifyName(op, "argument", index, value, [&](unsigned i) { return function.getArgAttr(i, "bpt.name"); });
+    return verifyName(op, "argument", index, function.getNumArguments(), value, [&](unsigned i) { return function.getArgAttr(i, "bpt.name"); });
   if (name == "bpt.init") {
     if (!isa<NormalInitAttr, ZerosInitAttr, OnesInitAttr>(value))
       return op->emitOpError("expected 'bpt.init' to be #bpt.normal, #bpt.zeros or #bpt.ones, but got ") << value;
@@ -91,7 +97,7 @@ LogicalResult BPTDialect::verifyRegionResultAttribute(Operation *op, unsigned, u
     return success();
   Attribute value = attribute.getValue();
   if (attribute.getName() == "bpt.name")
-    return verifyName(op, "result", index, value, [&](unsigned i) { return function.getResultAttr(i, "bpt.name"); });
+    return verifyName(op, "result", index, function.getNumResults(), value, [&](unsigned i) { return function.getResultAttr(i, "bpt.name"); });
   if (attribute.getName() == "bpt.inplace") {
     auto argument = dyn_cast<IntegerAttr>(value);
     if (!argument || !argument.getType().isSignlessInteger(64) || argument.getValue().uge(function.getNumArguments()))

@@ -181,7 +181,7 @@ Expected<int64_t> alignedSize(int64_t bytes) {
   return (bytes + arenaAlignment - 1) / arenaAlignment * arenaAlignment;
 }
 
-Expected<Packing> packIntervals(const std::vector<Interval> &given) {
+Expected<Packing> packIntervals(const std::vector<Interval> &given, PackEffort effort) {
   std::vector<Interval> intervals = given;
   int64_t total = 0;
   for (size_t i = 0; i < intervals.size(); ++i) {
@@ -200,6 +200,11 @@ Expected<Packing> packIntervals(const std::vector<Interval> &given) {
 
   Packing packing;
   findLowerBound(intervals, packing);
+  if (effort == PackEffort::Bound) {
+    packing.offsets.assign(intervals.size(), 0);
+    packing.arenaBytes = packing.lowerBound;
+    return packing;
+  }
   Placer placer(intervals);
   Placement best;
   Order bestOrder;

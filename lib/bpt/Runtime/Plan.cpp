@@ -62,7 +62,7 @@ std::vector<KindTotal> totalsByKind(const Plan &plan, const std::vector<size_t> 
 } // namespace
 
 Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims,
-                         int threads) {
+                         int threads, PackEffort effort) {
   FormulaInputs inputs = {dims, threads};
   Plan plan;
   plan.threads = threads;
@@ -80,7 +80,7 @@ Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const
   std::vector<Interval> intervals;
   for (const PlannedSlot &slot : plan.slots)
     intervals.push_back({slot.first, slot.last, slot.bytes});
-  Expected<Packing> packing = packIntervals(intervals);
+  Expected<Packing> packing = packIntervals(intervals, effort);
   if (!packing)
     return packing.error().in(fmt::format("entry {}", inQuotes(entry.name)));
   plan.offsets = std::move(packing->offsets);

@@ -1,5 +1,6 @@
 // The options of bpt-train, one row each: name, place, form, default, meaning, range. Everything else is derived from
 // here.
+#include "bpt/Runtime/MachineModel.h"
 #include "bpt/Runtime/Threads.h"
 #include "bpt/Runtime/TrainOptions.h"
 
@@ -62,7 +63,9 @@ static std::vector<OptionSpec> makeTable() {
       {"block", &O::block, K::Integer, "ROWS", nullptr, machine, {}, 1, any, num, "sequence rows of a block"},
       {"keep-activations", &O::keepActivations, K::Text, "NAME", nullptr, machine, {"auto", "input", "attention", "qkv", "all"}, 1, 0, plain,
        "what a layer keeps for its backward pass; auto: what suits the strategy and the memory"},
-      {"memory", &O::memory, K::Bytes, "SIZE", "0: any", machine, {}, 0, any, plain, "bytes the run may plan: 6GiB, 512MB, 64k or plain bytes"},
+      {"segment", &O::segment, K::Integer, "LAYERS", "0: what suits the memory", machine, {}, 0, any, plain,
+       "layers of a segment: the backward computes them again from the segment's input alone; 1: each layer's input is kept"},
+      {"memory", &O::memory, K::Bytes, "SIZE", "0: nine tenths of what is free", machine, {}, 0, any, plain, "bytes the run may plan: 6GiB, 512MB, 64k or plain bytes"},
       {"threads", &O::threads, K::Integer, "THREADS", "0: OMP_NUM_THREADS, else all processors", machine, {}, 0, maxThreads, plain, "threads to run on"},
 
       {"out", &O::out, K::File, "DIR", nullptr, run, {}, 1, 0, plain, "folder of configuration, metrics, plots and checkpoints"},
@@ -74,7 +77,10 @@ static std::vector<OptionSpec> makeTable() {
       {"sample-tokens", &O::sampleTokens, K::Integer, "TOKENS", nullptr, run, {}, 1, any, plain, "length of a sample"},
       {"sample-temperature", &O::sampleTemperature, K::Real, "FACTOR", nullptr, run, {}, 0, any, plain, "of the sampling distribution; 0: the likeliest token"},
       {"profile", &O::profile, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "report at the end where the time went, also by op, and write trace.json for Perfetto"},
-      {"dry-run", &O::dryRun, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "compile, plan and print the table; allocate and write nothing"},
+      {"dry-run", &O::dryRun, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "plan and print the table; compile, allocate and write nothing"},
+      {"max-context", &O::maxContext, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "with --dry-run: also the longest --context that fits the memory"},
+      {"max-batch", &O::maxBatch, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "with --dry-run: also the largest --batch that fits the memory"},
+      {"machine", &O::machine, K::Text, "NAME", nullptr, run, machineNames(), 1, 0, mode, "with --dry-run: whose speed the predicted time of a step is for"},
       {"json", &O::json, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "print one JSON object a line instead of text"},
       {"config", &O::config, K::File, "FILE", "none", run, {}, 1, 0, mode, "TOML file with any of these options (min_lr = 1e-5); the command line wins"},
   };

@@ -1,155 +1,61 @@
-// Plans the entries of a training program into one arena, binds their arguments, and runs them.
+// Binds the entries of a training program to one arena, and runs them.
 #include "bpt/Runtime/TrainProgram.h"
 #include "bpt/Runtime/Arguments.h"
-#include "bpt/Runtime/File.h"
-#include "bpt/Runtime/Packer.h"
 #include <algorithm>
 #include <cstring>
-#include <fmt/format.h>
 
 namespace bpt {
 
-static const EntryInfo *findEntry(const Manifest &manifest, const std::string &name) {
-  for (const EntryInfo &entry : manifest.entries)
-    if (entry.name == name)
-      return &entry;
-  return nullptr;
-}
-
-Expected<TrainProgram> TrainProgram::plan(Program program, const TrainOptions &options, int threads) {
+Expected<TrainProgram> TrainProgram::create(Program program, const TrainOptions &options, int threads) {
   TrainProgram result;
   result.program = std::move(program);
   result.threadCount = threads;
-  if (Status status = result.planStep(options); !status)
+  Expected<TrainPlan> planned = planTraining(result.program.manifest(), options, threads);
+  if (!planned)
+    return planned.takeError();
+  result.plan = planned.take();
+  Expected<Entry> train = result.program.entry("train_step");
+  if (!train)
+    return train.takeError();
+  result.train = train.take();
+  auto find = [&](const char *name, const std::optional<InferencePlan> &plan, std::optional<Inference> &place) -> Status {
+    if (!plan)
+      return {};
+    Expected<Entry> entry = result.program.entry(name);
+    if (!entry)
+      return entry.takeError();
+    place = Inference{entry.take(), {}};
+    return {};
+  };
+  if (Status status = find("loss", result.plan.validation, result.validation); !status)
     return status.takeError();
-  result.work = result.trainPlan.arenaBytes;
-  for (auto [name, place] : {std::pair<const char *, std::optional<Inference> *>{"loss", &result.validation},
-                             {"next_logits", &result.sampling}}) {
-    if (!findEntry(result.program.manifest(), name))
-      continue;
-    Expected<Inference> inference = result.planInference(name);
-    if (!inference)
-      return inference.error().in(fmt::format("entry {}", inQuotes(name)));
-    result.work = std::max(result.work, inference->convertedBytes + inference->plan.arenaBytes);
-    *place = inference.take();
-  }
+  if (Status status = find("next_logits", result.plan.sampling, result.sampling); !status)
+    return status.takeError();
   return result;
 }
 
-Status TrainProgram::planStep(const TrainOptions &options) {
-  Expected<StepPlan> planned = planTrainStep(program.manifest(), options, threadCount);
-  if (!planned)
-    return planned.takeError();
-  Expected<Entry> entry = program.entry("train_step");
-  if (!entry)
-    return entry.takeError();
-  train = entry.take();
-  step = std::move(planned->signature);
-  batch = planned->batch;
-  trainShapes = std::move(planned->shapes);
-  trainPlan = std::move(planned->plan);
-  stateBytes = planned->stateBytes;
-  head = planned->headBytes;
-  flops = planned->flops;
-  return {};
-}
-
-/// What argument `position` of an inference entry is, and its shape.
-Status TrainProgram::addArgument(Inference &inference, const DataArguments &known, size_t position) {
-  const EntryInfo &info = inference.entry.info();
-  const ArgumentInfo &argument = info.arguments[position];
-  bool isLoss = info.name == "loss";
-  Shape shape = argument.shape;
-  auto described = [&] { return describeType(argument.type, argument.shape); };
-  auto master = std::find_if(step.parameters.begin(), step.parameters.end(),
-                             [&](const TrainedParameter &p) { return p.name == argument.name; });
-  inference.parameterOf.push_back(master == step.parameters.end() ? -1 : master - step.parameters.begin());
-  if (master != step.parameters.end()) {
-    if (argument.shape != master->shape || !isFloat(argument.type))
-      return badInput(fmt::format("argument {}: expected the shape of the training step's {}, but got {}",
-                                  inQuotes(argument.name), describeType(master->type, master->shape), described()));
-    if (argument.type != master->type)
-      inference.convertedBytes += alignedBytes(argument.type, argument.shape);
-  } else if ((position == known.tokens || position == known.targets) && shape.size() == 2) {
-    // Sampling follows one sequence; where a larger batch is compiled in, its other rows are zeros.
-    shape[0] = shape[0] >= 0 ? shape[0] : isLoss ? batch.batch : 1;
-    shape[1] = shape[1] >= 0 ? shape[1] : batch.context;
-    if (isLoss && shape != Shape{batch.batch, batch.context})
-      return badInput(fmt::format("argument {}: expected the batch of the training step, {}x{}, but got {}",
-                                  inQuotes(argument.name), batch.batch, batch.context, described()));
-    (position == known.tokens ? inference.tokens : inference.targets) = position;
-  } else if (argument.name == "position" && argument.type == DataType::I64 && shape.empty()) {
-    inference.position = position;
-  } else if (position != known.seed) {
-    return badInput(fmt::format("argument {} of {} has no meaning in training", inQuotes(argument.name), described()));
-  }
-  inference.shapes.push_back(shape);
-  return {};
-}
-
-Expected<TrainProgram::Inference> TrainProgram::planInference(const std::string &name) {
-  Expected<Entry> entry = program.entry(name);
-  if (!entry)
-    return entry.takeError();
-  Inference inference;
-  inference.entry = entry.take();
-  const EntryInfo &info = inference.entry.info();
-  DataArguments known = findDataArguments(info.arguments);
-  for (size_t i = 0; i < info.arguments.size(); ++i)
-    if (Status status = addArgument(inference, known, i); !status)
-      return status.takeError();
-  if (!inference.tokens || info.results.empty() || !isFloat(info.results[0].type))
-    return badInput("expected an argument called tokens and a float result");
-  Expected<Plan> plan = planEntry(program.manifest(), info, dynamicSizes(info, inference.shapes), threadCount);
-  if (!plan)
-    return plan.takeError();
-  inference.plan = plan.take();
-  return inference;
-}
-
-int64_t TrainProgram::parameterCount() const {
-  int64_t total = 0;
-  for (const TrainedParameter &parameter : step.parameters) {
-    Expected<int64_t> count = countElements(parameter.shape, parameter.type);
-    total += count ? *count : 0;
-  }
-  return total;
-}
-
-std::vector<PlannedSlot> TrainProgram::headSlots() const {
-  int64_t values = 0, moments = 0;
-  for (const TrainedParameter &parameter : step.parameters) {
-    values += alignedBytes(parameter.type, parameter.shape);
-    moments += 2 * alignedBytes(parameter.moments, parameter.shape);
-  }
-  PlannedSlot slots[] = {{"parameters", "parameter", values, 0, 0, 0},
-                         {"moments of the optimizer", "optimizer", moments, 0, 0, 0},
-                         {"tokens and targets", "batch", head - stateBytes, 0, 0, 0}};
-  return {std::begin(slots), std::end(slots)};
-}
-
 Status TrainProgram::allocate() {
-  Expected<Arena> memory = Arena::allocate(plannedBytes(), "the training run");
+  Expected<Arena> memory = Arena::allocate(plan.plannedBytes(), "the training run");
   if (!memory)
     return memory.takeError();
   arena = memory.take();
-  workArena = std::make_shared<Arena>(Arena::borrow(arena.data() + head, work));
-  views = TrainState::place(step.parameters, arena.data());
-  const Shape &tokenShape = trainShapes[step.tokens];
-  tokenView = Tensor::view(DataType::I32, tokenShape, arena.data() + stateBytes);
-  targetView = Tensor::view(DataType::I32, tokenShape, arena.data() + stateBytes + (head - stateBytes) / 2);
+  workArena = std::make_shared<Arena>(Arena::borrow(arena.data() + plan.headBytes, plan.workBytes));
+  views = TrainState::place(plan.signature.parameters, arena.data());
+  const Shape &tokenShape = plan.shapes[plan.signature.tokens];
+  tokenView = Tensor::view(DataType::I32, tokenShape, arena.data() + plan.stateBytes);
+  targetView = Tensor::view(DataType::I32, tokenShape, arena.data() + plan.stateBytes + (plan.headBytes - plan.stateBytes) / 2);
   pool = std::make_unique<ThreadPool>(threadCount);
   if (Status status = bindStep(); !status)
     return status;
-  for (std::optional<Inference> *inference : {&validation, &sampling})
-    if (*inference)
-      if (Status status = bindInference(**inference); !status)
-        return status;
-  return {};
+  if (validation)
+    if (Status status = bindInference(*validation, *plan.validation); !status)
+      return status;
+  return sampling ? bindInference(*sampling, *plan.sampling) : Status();
 }
 
 Status TrainProgram::bindStep() {
-  trainArguments.resize(trainShapes.size());
+  const StepSignature &step = plan.signature;
+  trainArguments.resize(plan.shapes.size());
   for (size_t p = 0; p < step.parameters.size(); ++p) {
     trainArguments[step.values[p]] = views.model[p].tensor;
     trainArguments[step.firstMoments[p]] = views.optimizer[2 * p].tensor;
@@ -166,24 +72,24 @@ Status TrainProgram::bindStep() {
   PrepareOptions options;
   options.threads = threadCount;
   options.arena = workArena;
-  return train->prepare(trainShapes, options);
+  return train->prepare(plan.shapes, options);
 }
 
-Status TrainProgram::bindInference(Inference &inference) {
+Status TrainProgram::bindInference(Inference &inference, const InferencePlan &planned) {
   const EntryInfo &info = inference.entry.info();
   uint8_t *converted = workArena->data();
   for (size_t i = 0; i < info.arguments.size(); ++i) {
     const ArgumentInfo &argument = info.arguments[i];
-    const Shape &shape = inference.shapes[i];
-    int64_t parameter = inference.parameterOf[i];
-    if (parameter >= 0 && argument.type == step.parameters[static_cast<size_t>(parameter)].type) {
+    const Shape &shape = planned.shapes[i];
+    int64_t parameter = planned.parameterOf[i];
+    if (parameter >= 0 && argument.type == plan.signature.parameters[static_cast<size_t>(parameter)].type) {
       inference.arguments.push_back(views.model[static_cast<size_t>(parameter)].tensor);
     } else if (parameter >= 0) {
       inference.arguments.push_back(Tensor::view(argument.type, shape, converted));
       converted += alignedBytes(argument.type, shape);
-    } else if (inference.targets && (i == *inference.tokens || i == *inference.targets)) {
+    } else if (planned.targets && (i == *planned.tokens || i == *planned.targets)) {
       inference.arguments.push_back(
-          Tensor::view(argument.type, shape, (i == *inference.tokens ? tokenView : targetView).data()));
+          Tensor::view(argument.type, shape, (i == *planned.tokens ? tokenView : targetView).data()));
     } else {
       Expected<Tensor> own = Tensor::zeros(argument.type, shape); // scalars, and the one sequence of sampling
       if (!own)
@@ -194,14 +100,14 @@ Status TrainProgram::bindInference(Inference &inference) {
   PrepareOptions options;
   options.threads = threadCount;
   options.arena = std::make_shared<Arena>(
-      Arena::borrow(workArena->data() + inference.convertedBytes, work - inference.convertedBytes));
-  return inference.entry.prepare(inference.shapes, options);
+      Arena::borrow(workArena->data() + planned.convertedBytes, plan.workBytes - planned.convertedBytes));
+  return inference.entry.prepare(planned.shapes, options);
 }
 
-void TrainProgram::convertParameters(const Inference &inference) {
+void TrainProgram::convertParameters(const Inference &inference, const InferencePlan &planned) {
   for (size_t i = 0; i < inference.arguments.size(); ++i)
-    if (inference.parameterOf[i] >= 0) {
-      const Tensor &master = views.model[static_cast<size_t>(inference.parameterOf[i])].tensor;
+    if (planned.parameterOf[i] >= 0) {
+      const Tensor &master = views.model[static_cast<size_t>(planned.parameterOf[i])].tensor;
       if (master.data() != inference.arguments[i].data())
         convertElements(master, inference.arguments[i], pool.get());
     }
@@ -215,6 +121,7 @@ void TrainProgram::profileSteps() {
 }
 
 Expected<StepResult> TrainProgram::runStep(int64_t number, double lr, int64_t seed) {
+  const StepSignature &step = plan.signature;
   trainArguments[step.step].as<int64_t>()[0] = number;
   trainArguments[step.lr].set(0, lr);
   if (step.seed)
@@ -226,23 +133,23 @@ Expected<StepResult> TrainProgram::runStep(int64_t number, double lr, int64_t se
 }
 
 Expected<double> TrainProgram::validate() {
-  convertParameters(*validation);
+  convertParameters(*validation, *plan.validation);
   Expected<std::vector<Tensor>> results = validation->entry.run(validation->arguments);
   if (!results)
     return results.takeError();
   return (*results)[0].get(0);
 }
 
-int64_t TrainProgram::sampleContext() const { return sampling->shapes[*sampling->tokens][1]; }
+int64_t TrainProgram::sampleContext() const { return plan.sampling->shapes[*plan.sampling->tokens][1]; }
 
-void TrainProgram::beginSampling() { convertParameters(*sampling); }
+void TrainProgram::beginSampling() { convertParameters(*sampling, *plan.sampling); }
 
 Expected<std::vector<float>> TrainProgram::nextLogits(const std::vector<int32_t> &ids, int64_t position) {
-  const Tensor &window = sampling->arguments[*sampling->tokens];
+  const Tensor &window = sampling->arguments[*plan.sampling->tokens];
   std::memset(window.data(), 0, static_cast<size_t>(window.bytes()));
   std::copy(ids.begin(), ids.end(), window.as<int32_t>());
-  if (sampling->position)
-    sampling->arguments[*sampling->position].as<int64_t>()[0] = position;
+  if (plan.sampling->position)
+    sampling->arguments[*plan.sampling->position].as<int64_t>()[0] = position;
   Expected<std::vector<Tensor>> results = sampling->entry.run(sampling->arguments);
   if (!results)
     return results.takeError();

@@ -1,4 +1,5 @@
-// One training run from start to end: TrainStart.cpp brings it to its first step, Trainer.cpp takes the steps.
+// One training run from start to end: TrainStart.cpp brings it to its first step, TrainMemory.cpp says what it takes,
+// Trainer.cpp takes the steps.
 #pragma once
 #include "TrainData.h"
 #include "bpt/Runtime/Checkpoint.h"
@@ -32,13 +33,23 @@ private:
   Status resolve(const ArgumentInfo &tokens);
   Status openData(std::optional<int64_t> range);
   Status compileAndPlan();
+  Status planOnly();
+  Status takePlan(const Manifest &manifest, TrainPlan planned, std::vector<PolicyCost> considered);
   Status saveBeforeCompiled();
+  Error interruptedWithoutState() const;
   void describe();
-  Status checkBudget() const;
   Status startState();
   Status initialize(const TrainState &state, const std::vector<TrainedParameter> &parameters);
   Error interrupted(int64_t step) const;
   std::string title() const;
+
+  // TrainMemory.cpp
+  void describeMemory(std::vector<ReportRow> &rows);
+  Status checkBudget();
+  Error overBudget(int64_t budget);
+  std::string findWhatFits(int64_t budget);
+  Status searchLargest();
+  std::optional<int64_t> plannedBytesWith(const TrainOptions &other, PackEffort effort);
 
   // Trainer.cpp
   Status loop();
@@ -67,7 +78,10 @@ private:
   std::vector<TrainedParameter> early; ///< parameters by the signature of the loss graph
   BatchShape batch;
   std::optional<TrainData> data, validData;
-  std::optional<TrainProgram> program;
+  std::optional<TrainPlan> plan;
+  std::vector<PolicyCost> policies; ///< that were considered
+  std::string kept;                 ///< what layers keep for their backward
+  std::optional<TrainProgram> program; ///< not in a dry run
   std::optional<MetricsLog> metrics;
   LearningRate rate;
   std::vector<int32_t> prompt;

@@ -141,38 +141,38 @@ Status TrainRun::readSignature() {
 namespace {
 
 /// The compiler in a thread of its own. Shared, because the run may stop waiting for it.
-struct Compilation {
-  std::function<Expected<Program>()> compile;
+template <typename T> struct Compilation {
+  std::function<Expected<T>()> compile;
   std::mutex mutex;
   std::condition_variable changed;
-  std::optional<Expected<Program>> result;
+  std::optional<Expected<T>> result;
 };
 
-void *runCompilation(void *argument) {
-  std::unique_ptr<std::shared_ptr<Compilation>> shared(static_cast<std::shared_ptr<Compilation> *>(argument));
-  Expected<Program> result = (*shared)->compile();
+template <typename T> void *runCompilation(void *argument) {
+  std::unique_ptr<std::shared_ptr<Compilation<T>>> shared(static_cast<std::shared_ptr<Compilation<T>> *>(argument));
+  Expected<T> result = (*shared)->compile();
   std::lock_guard<std::mutex> lock((*shared)->mutex);
   (*shared)->result.emplace(std::move(result));
   (*shared)->changed.notify_all();
   return nullptr;
 }
 
-/// Compiles; none when a signal came first and `abandon` allows to leave the compiler behind.
-std::optional<Expected<Program>> compile(const ProgramSource &source, bool abandon) {
-  auto shared = std::make_shared<Compilation>();
-  shared->compile = source.compile;
+/// Compiles or plans; none when a signal came first and `abandon` allows to leave the compiler behind.
+template <typename T> std::optional<Expected<T>> compile(std::function<Expected<T>()> function, bool abandon) {
+  auto shared = std::make_shared<Compilation<T>>();
+  shared->compile = std::move(function);
   // Compilers recurse deeply; where the stack limit is `unlimited`, glibc gives threads 2 MiB only.
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, size_t(64) << 20);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_t thread;
-  auto *argument = new std::shared_ptr<Compilation>(shared);
-  int failed = pthread_create(&thread, &attributes, runCompilation, argument);
+  auto *argument = new std::shared_ptr<Compilation<T>>(shared);
+  int failed = pthread_create(&thread, &attributes, runCompilation<T>, argument);
   pthread_attr_destroy(&attributes);
   if (failed) {
     delete argument;
-    return source.compile();
+    return shared->compile();
   }
   std::unique_lock<std::mutex> lock(shared->mutex);
   while (!shared->result) {
@@ -186,26 +186,52 @@ std::optional<Expected<Program>> compile(const ProgramSource &source, bool aband
 } // namespace
 
 Status TrainRun::compileAndPlan() {
-  std::optional<Expected<Program>> compiled;
-  {
-    TimedPart time(profile.compile);
-    compiled = compile(source, !early.empty() || resumed);
-  }
+  TimedPart time(profile.compile);
+  if (options.dryRun && source.plan)
+    return planOnly();
+  auto compiled = compile<CompiledTraining>(source.compile, !early.empty() || resumed);
   if (!compiled)
     return saveBeforeCompiled();
   if (!*compiled)
     return compiled->takeError();
-  Expected<TrainProgram> planned = TrainProgram::plan(compiled->take(), options, environment.threads);
+  CompiledTraining result = compiled->take();
+  Expected<TrainProgram> created = TrainProgram::create(std::move(result.program), options, environment.threads);
+  if (!created)
+    return created.takeError();
+  program.emplace(created.take());
+  return takePlan(program->manifest(), program->getPlan(), std::move(result.policies));
+}
+
+/// A dry run needs no code.
+Status TrainRun::planOnly() {
+  auto planned = compile<PlannedTraining>([this, given = options] { return source.plan(given, PackEffort::Full); }, true);
   if (!planned)
-    return planned.takeError();
-  program.emplace(planned.take());
-  return early.empty() ? resolve(program->tokensInfo()) : Status();
+    return interruptedWithoutState();
+  if (!*planned)
+    return planned->takeError();
+  PlannedTraining result = planned->take();
+  return takePlan(result.manifest, std::move(result.plan), std::move(result.policies));
+}
+
+Status TrainRun::takePlan(const Manifest &manifest, TrainPlan planned, std::vector<PolicyCost> considered) {
+  Expected<const EntryInfo *> entry = manifest.find("train_step");
+  if (!entry)
+    return entry.takeError();
+  kept = manifest.keptActivations;
+  policies = std::move(considered);
+  const ArgumentInfo &tokens = (*entry)->arguments[planned.signature.tokens];
+  plan.emplace(std::move(planned));
+  return early.empty() ? resolve(tokens) : Status();
+}
+
+Error TrainRun::interruptedWithoutState() const {
+  return {ExitCode::Interrupted, fmt::format("interrupted by {}", interruptName())};
 }
 
 /// A signal came before the program was there: the state of step 0 needs no program.
 Status TrainRun::saveBeforeCompiled() {
   if (!directory)
-    return Error{ExitCode::Interrupted, fmt::format("interrupted by {}", interruptName())};
+    return interruptedWithoutState();
   if (saved)
     return interrupted(*saved);
   Expected<int64_t> bytes = TrainState::bytes(early);
@@ -241,22 +267,17 @@ Status TrainRun::initialize(const TrainState &state, const std::vector<TrainedPa
   return {};
 }
 
-static ReportRow bytesRow(const std::string &key, const std::string &name, int64_t bytes,
-                          const std::string &note = "") {
-  return numberRow(key, name, formatBytes(bytes) + note, static_cast<double>(bytes));
-}
-
 void TrainRun::describe() {
-  const TrainProgram &p = *program;
+  const TrainPlan &p = *plan;
   std::vector<ReportRow> rows;
   rows.push_back(textRow("model", "model", title()));
   auto parameters = static_cast<double>(p.parameterCount());
   rows.push_back(numberRow("parameters", "parameters",
-                           fmt::format("{} in {} tensors", formatCount(parameters), p.signature().parameters.size()),
+                           fmt::format("{} in {} tensors", formatCount(parameters), p.signature.parameters.size()),
                            parameters));
-  if (p.signature().range)
-    rows.push_back(numberRow("vocabulary", "vocabulary", fmt::format("{}", *p.signature().range),
-                             static_cast<double>(*p.signature().range)));
+  if (p.signature.range)
+    rows.push_back(numberRow("vocabulary", "vocabulary", fmt::format("{}", *p.signature.range),
+                             static_cast<double>(*p.signature.range)));
   std::string sizes = fmt::format("{} x {} tokens", batch.batch, batch.context);
   if (batch.accumulate > 1)
     sizes = fmt::format("{} x {}", batch.accumulate, sizes);
@@ -276,38 +297,23 @@ void TrainRun::describe() {
                   fmt::format("{} tokens, every {} steps", formatCount(static_cast<double>(validData->file().count())),
                               options.validEvery),
                   static_cast<double>(validData->file().count())));
-  std::string kept = options.keepActivations;
-  if (!p.keptActivations().empty() && p.keptActivations() != kept)
-    kept = fmt::format("{} ({})", p.keptActivations(), kept);
-  rows.push_back(textRow("strategy", "strategy", fmt::format("{}, blocks of {}, keep {}", options.strategy, options.block, kept)));
+  std::string keep = options.keepActivations;
+  if (!kept.empty() && kept != keep)
+    keep = fmt::format("{} ({})", kept, keep);
+  rows.push_back(textRow("strategy", "strategy", fmt::format("{}, blocks of {}, keep {}", options.strategy, options.block, keep)));
   rows.push_back(textRow("target", "target", options.target));
   rows.push_back(numberRow("threads", "threads", fmt::format("{}", environment.threads), environment.threads));
-  if (p.stepFlops() > 0)
-    rows.push_back(numberRow("step_flops", "work",
-                             fmt::format("{}FLOP a step", formatCount(static_cast<double>(p.stepFlops()))),
-                             static_cast<double>(p.stepFlops())));
-  rows.push_back(bytesRow("state_bytes", "parameters and moments", p.headBytes()));
-  rows.push_back(bytesRow("step_bytes", "buffers of a step", p.workBytes()));
-  rows.push_back(bytesRow("planned_peak_bytes", "planned peak", p.plannedBytes(),
-                          options.memory ? fmt::format(" of {}", formatBytes(options.memory)) : ""));
-  rows.push_back(numberRow("compile_seconds", "compiled in", formatDuration(profile.compile), profile.compile));
+  if (p.flops > 0)
+    rows.push_back(numberRow("step_flops", "work", fmt::format("{}FLOP a step", formatCount(static_cast<double>(p.flops))),
+                             static_cast<double>(p.flops)));
+  describeMemory(rows);
+  rows.push_back(numberRow("compile_seconds", program ? "compiled in" : "planned in", formatDuration(profile.compile), profile.compile));
   if (resumed)
     rows.push_back(
         numberRow("resumed_from", "resumed from", fmt::format("step {}", start), static_cast<double>(start)));
   if (directory)
     rows.push_back(textRow("out", "folder", options.out));
   report.table("start", "bpt-train", rows);
-}
-
-Status TrainRun::checkBudget() const {
-  if (options.memory == 0 || program->plannedBytes() <= options.memory)
-    return {};
-  return outOfMemory(fmt::format(
-      "expected the run to fit into --memory={} bytes ({}), but it needs {} ({}): {} of parameters and moments, {} of "
-      "buffers; use a smaller --batch, --context or --block, fewer --threads, --keep-activations=input, or a "
-      "larger --memory\n{}",
-      options.memory, formatBytes(options.memory), program->plannedBytes(), formatBytes(program->plannedBytes()),
-      formatBytes(program->headBytes()), formatBytes(program->workBytes()), formatPlan(program->stepPlan(), 10)));
 }
 
 /// Allocates, initialises or loads, and makes the folder ready for rows of steps after `start`.
@@ -321,7 +327,7 @@ Status TrainRun::startState() {
       report.note("the program was not compiled for a profile by op (that takes --target=cpu): only the parts of the run are timed");
   }
   Status loaded = resumed ? loadCheckpoint(*resumed, program->state().model, program->state().optimizer)
-                          : initialize(program->state(), program->signature().parameters);
+                          : initialize(program->state(), plan->signature.parameters);
   if (!loaded)
     return loaded;
   // Damaged checkpoints beyond the start would be in the way of those to come.
@@ -332,8 +338,8 @@ Status TrainRun::startState() {
     return log.takeError();
   metrics.emplace(log.take());
   std::string name =
-      fmt::format("memory of a training step: {}, planned peak {}", title(), formatBytes(program->plannedBytes()));
-  return directory->replaceFile("memory.svg", memoryPlot(name, program->stepPlan(), program->headSlots()));
+      fmt::format("memory of a training step: {}, planned peak {}", title(), formatBytes(plan->plannedBytes()));
+  return directory->replaceFile("memory.svg", memoryPlot(name, plan->step, plan->headSlots()));
 }
 
 Status TrainRun::run() {
@@ -350,8 +356,10 @@ Status TrainRun::run() {
   if (Status status = compileAndPlan(); !status)
     return status;
   describe();
-  if (Status status = checkBudget(); !status || options.dryRun)
+  if (Status status = checkBudget(); !status)
     return status;
+  if (options.dryRun)
+    return searchLargest();
   if (Status status = startState(); !status)
     return status;
   return loop();

@@ -114,7 +114,7 @@ Status TrainRun::sample(int64_t step) {
   Expected<std::vector<int32_t>> ids = sampleTokens(prompt, sampling, logits, [] { return interruptSignal() != 0; });
   if (!ids)
     return ids.takeError();
-  report.sample(step, showTokens(*ids, program->signature().range), *ids);
+  report.sample(step, showTokens(*ids, plan->signature.range), *ids);
   return report.status();
 }
 
@@ -153,7 +153,7 @@ void TrainRun::summarize(int64_t step, double seconds) {
     double speed = tokens / std::max(profile.step + profile.data, 1e-9);
     rows.push_back(numberRow("tokens_per_second", "speed", formatCount(speed) + " tokens/s", speed));
     if (double flops =
-            static_cast<double>(program->stepFlops()) * static_cast<double>(steps) / std::max(profile.step, 1e-9);
+            static_cast<double>(plan->flops) * static_cast<double>(steps) / std::max(profile.step, 1e-9);
         flops > 0)
       rows.push_back(numberRow("flops_per_second", "arithmetic", formatCount(flops) + "FLOP/s", flops));
   }
@@ -177,7 +177,7 @@ Status TrainRun::loop() {
   double ignored = 0;
   TimedPart time(ignored);
   const int64_t last = options.lastStep();
-  bool canValidate = validData && program->canValidate(), canSample = program->canSample();
+  bool canValidate = validData && plan->validation, canSample = plan->sampling.has_value();
   if (validData && !canValidate)
     report.note("the program has no entry loss: no validation");
   if (options.sampleEvery > 0 && !canSample)

@@ -147,6 +147,9 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
     if (block <= 0)
       return getOperation().emitError("expected block > 0, but got ") << block.getValue();
     options.block = block;
+    if (segment <= 0)
+      return getOperation().emitError("expected segment > 0, but got ") << segment.getValue();
+    options.segment = segment;
     if (keep.empty())
       return success();
     options.keep = symbolizeKeep(keep);
@@ -197,6 +200,8 @@ LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options
   // Users of a further result may stand before the layer's last op.
   if (llvm::any_of(layers, [](const FoundLayer &layer) { return layer.results.size() > 1; }))
     sortTopologically(&function.getBody().front());
+  if (options.segment > 1)
+    formSegments(function.getBody().front(), options.segment);
   return success();
 }
 

@@ -28,10 +28,14 @@ std::optional<int64_t> getStream(Operation *op) {
       .Default(std::nullopt);
 }
 
-/// The argument of a checkpoint's body that `value` is, seen through the arguments of blockwise ops.
+/// The argument of a checkpoint's body that `value` is, seen through the arguments of blockwise ops and inner checkpoints.
 BlockArgument getBodyArgument(Value value, Region &body) {
   auto argument = dyn_cast<BlockArgument>(value);
   while (argument && argument.getParentRegion() != &body) {
+    if (auto inner = dyn_cast<CheckpointOp>(argument.getOwner()->getParentOp())) {
+      argument = dyn_cast<BlockArgument>(inner.getInputs()[argument.getArgNumber()]);
+      continue;
+    }
     auto map = dyn_cast<BlockwiseOp>(argument.getOwner()->getParentOp());
     if (!map || argument.getArgNumber() == 0)
       return {};
@@ -106,6 +110,7 @@ private:
 /// Checkpoints with one body: the first one's is kept.
 struct Group {
   CheckpointOp first;
+  std::optional<llvm::SmallBitVector> seeds; ///< of `first`, see findSeeds
   SmallVector<std::pair<CheckpointOp, int64_t>> members; ///< with the distance of their streams
 };
 
@@ -128,7 +133,7 @@ std::optional<llvm::SmallBitVector> findSeeds(CheckpointOp layer) {
   body.walk([&](Operation *op) {
     for (OpOperand &use : op->getOpOperands())
       if (BlockArgument argument = getBodyArgument(use.get(), body); argument && seeds.test(argument.getArgNumber()))
-        only &= isa<BlockwiseOp>(op) || getStream(op).has_value();
+        only &= isa<BlockwiseOp, CheckpointOp>(op) || getStream(op).has_value();
   });
   if (known && only)
     return seeds;
@@ -161,18 +166,17 @@ SmallVector<Group> findGroups(ModuleOp module) {
       BodyComparison comparison;
       if (!comparison.compare(group.first.getBody(), op.getBody()))
         continue;
-      if (comparison.getStreamDistance() != 0 && !findSeeds(group.first))
+      if (comparison.getStreamDistance() != 0 && !group.seeds)
         continue;
       group.members.push_back({op, comparison.getStreamDistance()});
       return;
     }
-    groups.push_back({op, {{op, 0}}});
+    groups.push_back({op, findSeeds(op), {{op, 0}}});
   });
   return groups;
 }
 
 void outline(Group &group, func::FuncOp function) {
-  std::optional<llvm::SmallBitVector> seeds = findSeeds(group.first);
   function.getBody().takeBody(group.first.getBody());
   Operation *yield = function.getBody().front().getTerminator();
   OpBuilder atEnd(yield);
@@ -182,7 +186,7 @@ void outline(Group &group, func::FuncOp function) {
     OpBuilder builder(layer);
     SmallVector<Value> inputs(layer.getInputs());
     if (distance != 0)
-      for (int i : seeds->set_bits())
+      for (int i : group.seeds->set_bits())
         inputs[i] = mixSeed(builder, layer.getLoc(), inputs[i], distance);
     auto call = CheckpointOp::create(builder, layer.getLoc(), layer.getResultTypes(), inputs,
                                      FlatSymbolRefAttr::get(function.getNameAttr()), layer.getKeep());
@@ -201,14 +205,14 @@ class OutlineLayers : public impl::OutlineLayersPassBase<OutlineLayers> {
 
 void outlineLayers(ModuleOp module) {
   SymbolTable symbols(module);
-  unsigned number = 0;
+  llvm::StringMap<unsigned> numbers;
   for (Group &group : findGroups(module)) {
     if (group.members.size() < 2)
       continue;
-    std::string name;
+    std::string base = group.first.getBody().front().getOps<CheckpointOp>().empty() ? "layer" : "segment", name;
     do {
-      name = number == 0 ? "layer" : "layer_" + std::to_string(number);
-      ++number;
+      unsigned number = numbers[base]++;
+      name = number == 0 ? base : base + "_" + std::to_string(number);
     } while (symbols.lookup(name));
     CheckpointOp first = group.first;
     auto type = FunctionType::get(module.getContext(), first.getOperandTypes(), first.getResultTypes());

@@ -170,6 +170,8 @@ class PlanMemory : public bpt::impl::PlanMemoryPassBase<PlanMemory> {
 
   /// Evaluates the plan of a static entry: prints it, and holds it against the budget.
   LogicalResult report(func::FuncOp entry, const bpt::Manifest &manifest) {
+    if (!print && budget <= 0)
+      return success();
     bpt::Expected<bpt::Plan> evaluated = bpt::planEntry(manifest, manifest.entries.front(), {}, threads);
     if (!evaluated)
       return entry.emitError(evaluated.error().message);

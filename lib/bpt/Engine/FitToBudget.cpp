@@ -1,0 +1,65 @@
+// Policies, what they cost in time, and the memory there is.
+#include "FitToBudget.h"
+#include "bpt/Analysis/ModelFlops.h"
+#include "bpt/IR/BPT.h"
+#include "bpt/Runtime/MachineMemory.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace bpt {
+
+std::string LayerPolicy::getName() const {
+  return segment > 1 ? keep + " in segments of " + std::to_string(segment) : keep;
+}
+
+llvm::SmallVector<int64_t> getSegmentSizes(func::FuncOp function) {
+  int64_t layers = 0;
+  function.walk([&](AttentionOp) { ++layers; });
+  // Kept are layers / size inputs, and size more while a segment is in its backward: least about the square root.
+  int64_t root = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(layers))));
+  llvm::SmallVector<int64_t> sizes;
+  for (int64_t size = 2; size < root; size *= 2)
+    sizes.push_back(size);
+  if (root > 1)
+    sizes.push_back(root);
+  return sizes;
+}
+
+StepWork countStepWork(func::FuncOp function) {
+  StepWork work;
+  std::optional<ModelFlops> all = countModelFlops(function);
+  if (!all)
+    return work;
+  work.forward = static_cast<double>(all->forward);
+  work.backward = static_cast<double>(all->backward);
+  function.walk([&](Operation *op) {
+    double flops = static_cast<double>(countOpFlops(op).value_or(0));
+    if (isa<AttentionOp>(op))
+      work.attention += flops;
+    else if (isa<FeedForwardOp>(op))
+      work.feedForward += flops;
+    else if (isa<linalg::LinalgOp>(op))
+      work.projections += flops;
+  });
+  return work;
+}
+
+double StepWork::with(const LayerPolicy &policy) const {
+  double total = forward + backward;
+  if (policy.keep == "all")
+    return total;
+  total += 0.25 * projections + 0.5 * feedForward;
+  if (policy.keep != "qkv")
+    total += 0.75 * projections;
+  if (policy.keep == "input")
+    total += attention;
+  // The last layer of a segment is not needed to find the inputs of the others.
+  double again = 1 - 1 / static_cast<double>(policy.segment);
+  return total + again * (attention + projections + feedForward);
+}
+
+int64_t getBudget(int64_t memory) { return memory ? memory : availableMemory() / 10 * 9; }
+
+} // namespace bpt

@@ -1,0 +1,80 @@
+// The choice between time and memory: the fastest program that fits.
+#pragma once
+
+#include "bpt/Runtime/TrainPlan.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace bpt {
+
+/// What layers keep between forward and backward. Policies that differ in nothing else give programs that compute the same
+/// values.
+struct LayerPolicy {
+  std::string keep;    ///< input | attention | qkv | all
+  int64_t segment = 1; ///< layers of a segment
+  /// "input in segments of 4"
+  std::string getName() const;
+};
+
+/// Sizes of segments worth a try for the layers of a graph, from the fastest to the smallest program.
+llvm::SmallVector<int64_t> getSegmentSizes(mlir::func::FuncOp function);
+
+/// FLOPs of a training step by what computes them: a graph before bpt-form-blocks. All 0 where sizes are dynamic.
+struct StepWork {
+  double forward = 0, backward = 0;
+  double attention = 0, projections = 0, feedForward = 0; ///< of the forward of the layers
+  /// With what `policy` computes again. Of the projections three quarters are those of queries, keys and values; of a
+  /// feed-forward layer the backward needs again what leads to the hidden.
+  double with(const LayerPolicy &policy) const;
+};
+StepWork countStepWork(mlir::func::FuncOp function);
+
+/// `memory`, or nine tenths of what the machine or the cgroup has free where it is 0.
+int64_t getBudget(int64_t memory);
+
+/// What a program takes at least: all of it, and what no policy changes.
+struct MemoryEstimate {
+  int64_t bytes = 0, fixed = 0;
+};
+
+/// Tries `policies`, which go from the fastest to the smallest, and builds the first whose program (with its `bytes`) fits into
+/// `budget`, or else the smallest. `estimate` is quick and never above what is built. `considered` gets those tried, but for the ones
+/// that are not smaller than one before.
+template <typename T>
+Expected<T> fitToBudget(llvm::ArrayRef<LayerPolicy> policies, const StepWork &work, int64_t budget,
+                        llvm::function_ref<Expected<MemoryEstimate>(const LayerPolicy &)> estimate,
+                        llvm::function_ref<Expected<T>(const LayerPolicy &)> build, std::vector<PolicyCost> &considered) {
+  const LayerPolicy *smallest = nullptr;
+  bool hopeless = false; // what no policy changes is too much already: one figure is enough
+  for (const LayerPolicy &policy : policies) {
+    bool lastKeep = &policy == policies.end() - 1 || (policy.segment == 1 && (&policy)[1].segment > 1);
+    if (hopeless && !lastKeep)
+      continue;
+    Expected<MemoryEstimate> next = estimate(policy);
+    if (!next)
+      return next.takeError();
+    hopeless |= next->fixed > budget;
+    if (!considered.empty() && next->bytes >= considered.back().bytes)
+      continue;
+    considered.push_back({policy.getName(), next->bytes, work.with(policy)});
+    smallest = &policy;
+    if (next->bytes <= budget) {
+      Expected<T> built = build(policy);
+      if (!built)
+        return built.takeError();
+      considered.back().bytes = built->bytes;
+      if (built->bytes <= budget) {
+        considered.back().chosen = true;
+        return built;
+      }
+    }
+    if (hopeless && lastKeep)
+      break;
+  }
+  considered.back().chosen = true;
+  Expected<T> built = build(*smallest);
+  if (built)
+    considered.back().bytes = built->bytes;
+  return built;
+}
+
+} // namespace bpt
