@@ -47,6 +47,10 @@ public:
   Expected<mlir::OwningOpRef<mlir::ModuleOp>> read(const std::string &path);
   /// Runs a textual pass pipeline, `builtin.module(...)`.
   Status runPipeline(mlir::ModuleOp module, llvm::StringRef pipeline);
+  /// Where the one entry of `options` is `f.grad` and the module has only `f`: forms blocks and the gradient. For a *graph*, with the
+  /// policy (kept activations, segments) that is fastest among those whose plan fits into options.memory (0: nine tenths of what is
+  /// free) with options.threads, or the smallest.
+  Status formGradientEntry(mlir::OwningOpRef<mlir::ModuleOp> &module, const CompileOptions &options);
   /// Keeps `options.entries` as the public functions and drops what they do not use. Exit 1 with the nearest name for an
   /// unknown entry.
   Status selectEntries(mlir::ModuleOp module, const CompileOptions &options);

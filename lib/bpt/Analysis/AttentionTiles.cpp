@@ -40,6 +40,13 @@ static int64_t getBlock(int64_t limit, int64_t extent, int64_t unit) {
   return (limit + unit - 1) / unit * unit;
 }
 
+/// The same, but blocks of a static `extent` are of about equal size: 256 queries are two blocks of 128, not 192 and 64.
+static int64_t getEqualBlock(int64_t limit, int64_t extent, int64_t unit) {
+  if (!ShapedType::isDynamic(extent) && extent > limit)
+    limit = llvm::divideCeil(extent, llvm::divideCeil(extent, limit));
+  return getBlock(limit, extent, unit);
+}
+
 /// Blocks of keys are whole register tiles (6 or 4 rows), dropout calls (8) and transposed squares (up to 16).
 static constexpr int64_t keyUnit = 48;
 
@@ -54,7 +61,9 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
   tiles.vectors = product.vectors;
   tiles.rows = product.rows;
   tiles.headDim = query.getDimSize(3);
-  tiles.queryBlock = getBlock(getScheduleEntry(op, "q_block").value_or(queries), query.getDimSize(1), tiles.getPanel());
+  std::optional<int64_t> given = getScheduleEntry(op, "q_block");
+  tiles.queryBlock = given ? getBlock(*given, query.getDimSize(1), tiles.getPanel())
+                           : getEqualBlock(queries, query.getDimSize(1), tiles.getPanel());
   tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), keyUnit);
   return tiles;
 }

@@ -81,6 +81,8 @@ Status runCompileCommand(const CompileCommand &command) {
   Expected<OwningOpRef<ModuleOp>> module = compiler.read(command.input);
   if (!module)
     return module.takeError();
+  if (Status status = compiler.formGradientEntry(*module, command.options); !status)
+    return status;
   if (Status status = compiler.selectEntries(**module, command.options); !status)
     return status;
   bool text = command.emit == "mlir";

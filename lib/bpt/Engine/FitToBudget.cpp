@@ -14,17 +14,28 @@ std::string LayerPolicy::getName() const {
   return segment > 1 ? keep + " in segments of " + std::to_string(segment) : keep;
 }
 
-llvm::SmallVector<int64_t> getSegmentSizes(func::FuncOp function) {
+/// Whether every float is as wide as what it is computed in.
+static bool keepingIsExact(func::FuncOp function) {
+  return llvm::all_of(function.getArgumentTypes(), [](Type type) {
+    Type element = getElementTypeOrSelf(type);
+    return !isa<FloatType>(element) || getAccumulatorType(element) == element;
+  });
+}
+
+llvm::SmallVector<LayerPolicy> getLayerPolicies(func::FuncOp function) {
+  llvm::SmallVector<LayerPolicy> policies;
+  if (keepingIsExact(function))
+    policies = {{"all"}, {"qkv"}, {"attention"}};
+  policies.push_back({"input"});
   int64_t layers = 0;
   function.walk([&](AttentionOp) { ++layers; });
   // Kept are layers / size inputs, and size more while a segment is in its backward: least about the square root.
   int64_t root = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(layers))));
-  llvm::SmallVector<int64_t> sizes;
   for (int64_t size = 2; size < root; size *= 2)
-    sizes.push_back(size);
+    policies.push_back({"input", size});
   if (root > 1)
-    sizes.push_back(root);
-  return sizes;
+    policies.push_back({"input", root});
+  return policies;
 }
 
 StepWork countStepWork(func::FuncOp function) {

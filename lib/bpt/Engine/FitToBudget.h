@@ -15,8 +15,10 @@ struct LayerPolicy {
   std::string getName() const;
 };
 
-/// Sizes of segments worth a try for the layers of a graph, from the fastest to the smallest program.
-llvm::SmallVector<int64_t> getSegmentSizes(mlir::func::FuncOp function);
+/// What is worth a try for the layers of a graph, from the fastest to the smallest program, all of which compute the same bits: in 16
+/// bits, what is kept is rounded and what is computed again is not, so that there is one policy but for segments, which start from
+/// layers' inputs in either case.
+llvm::SmallVector<LayerPolicy> getLayerPolicies(mlir::func::FuncOp function);
 
 /// FLOPs of a training step by what computes them: a graph before bpt-form-blocks. All 0 where sizes are dynamic.
 struct StepWork {

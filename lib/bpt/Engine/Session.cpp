@@ -43,6 +43,8 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   if (options.profile && request.check)
     return usageError("expected --profile or --check, but got both");
   options.threads = std::max(1, request.run.threads);
+  if (Status status = compiler.formGradientEntry(*module, options); !status)
+    return status;
   if (Status status = compiler.selectEntries(**module, options); !status)
     return status;
   OwningOpRef<ModuleOp> twin;

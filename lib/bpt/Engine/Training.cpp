@@ -150,29 +150,21 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   return compile;
 }
 
-/// Whether a program that keeps more computes the same bits: what is kept is rounded to its type, what is computed again is not.
-/// Only then may the memory that happens to be there decide.
-static bool keepingIsExact(ModuleOp module) {
-  auto loss = module.lookupSymbol<func::FuncOp>("loss");
-  return loss && llvm::all_of(loss.getArgumentTypes(), [](Type type) {
-           Type element = getElementTypeOrSelf(type);
-           return !isa<FloatType>(element) || getAccumulatorType(element) == element;
-         });
-}
-
 /// What `options` leave open, from the fastest to the smallest.
 static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleOp module) {
-  std::string usual = options.strategy == "blockwise" ? "input" : "all";
-  SmallVector<std::string> keeps{options.keepActivations == "auto" ? usual : options.keepActivations};
-  if (options.keepActivations == "auto" && options.strategy == "blockwise" && keepingIsExact(module))
-    keeps = {"all", "qkv", "attention", "input"};
+  auto loss = module.lookupSymbol<func::FuncOp>("loss");
+  bool keepIsOpen = options.keepActivations == "auto";
+  if (keepIsOpen && options.strategy != "blockwise")
+    return {{"all", std::max<int64_t>(options.segment, 1)}};
   SmallVector<LayerPolicy> policies;
-  for (const std::string &keep : keeps)
-    policies.push_back({keep, std::max<int64_t>(options.segment, 1)});
-  // Segments keep the same bits: layers are computed again from the same inputs.
-  if (options.segment == 0 && keeps.back() == "input")
-    for (int64_t segment : getSegmentSizes(module.lookupSymbol<func::FuncOp>("loss")))
-      policies.push_back({"input", segment});
+  for (const LayerPolicy &policy : getLayerPolicies(loss)) {
+    bool isSegment = policy.segment > 1;
+    if ((isSegment && options.segment > 0) || (!keepIsOpen && policy.keep != options.keepActivations))
+      continue;
+    policies.push_back({policy.keep, isSegment ? policy.segment : std::max<int64_t>(options.segment, 1)});
+  }
+  if (policies.empty()) // what is kept is said, but would not be tried
+    policies.push_back({options.keepActivations, std::max<int64_t>(options.segment, 1)});
   return policies;
 }
 
