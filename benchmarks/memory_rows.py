@@ -1,49 +1,222 @@
-"""Planned and allocated bytes of @loss.grad of GPT (4 layers, embed 256, 4 heads, vocab 256, batch 1, f32)."""
-import os, re, subprocess, tempfile
+"""The rows of `./dev bench memory`: plans against what runs allocate and what is resident, budgets, the price of blocks, packing."""
+import json, os, re, subprocess, tempfile, threading, time
+from statistics import median
 
-import ours
+import ours, paper
 
-LAYERS, EMBED = 4, 256
+SMALL = {"layers": 4, "heads": 4, "embed": 256, "vocab": 256, "batch": 1}  # the GPT whose @loss.grad is planned and run
+STRATEGIES = "vanilla", "memory-efficient", "blockwise"
+MIB = 1 << 20
 
 
 def available():
     return int(re.search(r"MemAvailable:\s+(\d+)", open("/proc/meminfo").read())[1]) * 1024
 
 
+def graph(bin, where, **sizes):
+    """The loss graph of a GPT in a file."""
+    path = os.path.join(where, "graph.mlir")
+    with open(path, "w") as f:
+        subprocess.run([os.path.join(bin, "bpt-gen"), "gpt", *(f"--{name}={value}" for name, value in sizes.items())], stdout=f, check=True)
+    return path
+
+
+def gradient(bin, where, strategy="blockwise", keep="", wrt="", **sizes):
+    """Its gradient, formed by one strategy, in a file."""
+    path, loss = os.path.join(where, f"{strategy}-{keep}.mlir"), graph(bin, where, **sizes)
+    form = f"strategy={strategy}" + (f" keep={keep}" if keep else "")
+    subprocess.run([os.path.join(bin, "bpt-opt"), loss, "-o", path, f"--pass-pipeline=builtin.module(bpt-form-blocks{{{form}}},"
+                    f"bpt-outline-layers,bpt-differentiate{{function=loss{' wrt=' + wrt if wrt else ''}}})"], check=True)
+    return path
+
+
+def plan(bin, path, *options):
+    return ours.call(bin, "bpt-run", path, "--entry=loss.grad", "--plan", "--json", *options)
+
+
 def bound(context):
     """In the backward of layer k, the inputs of k layers and the gradients of the others so far are alive."""
-    gradients = [4 * (256 * EMBED + 2 * EMBED + (LAYERS - k + 1) * (12 * EMBED * EMBED + 13 * EMBED)) for k in range(1, LAYERS + 1)]
-    return max((k + 5) * 4 * context * EMBED + gradients[k - 1] for k in range(1, LAYERS + 1)) + (8 << 20)
+    embed, layers = SMALL["embed"], SMALL["layers"]
+    gradients = [4 * (256 * embed + 2 * embed + (layers - k + 1) * (12 * embed * embed + 13 * embed)) for k in range(1, layers + 1)]
+    return max((k + 5) * 4 * context * embed + gradients[k - 1] for k in range(1, layers + 1)) + 8 * MIB
 
 
-def measure(bin, context, strategy, full):
-    with tempfile.TemporaryDirectory() as where:
-        graph, step = os.path.join(where, "g.mlir"), os.path.join(where, "s.mlir")
-        with open(graph, "w") as f:
-            subprocess.run([os.path.join(bin, "bpt-gen"), "gpt", f"--layers={LAYERS}", "--heads=4", f"--embed={EMBED}", "--vocab=256",
-                            f"--context={context}", "--batch=1"], stdout=f, check=True)
-        subprocess.run([os.path.join(bin, "bpt-opt"), graph, "-o", step, "--pass-pipeline=builtin.module("
-                        f"bpt-form-blocks{{strategy={strategy}}},bpt-outline-layers,bpt-differentiate{{function=loss}})"], check=True)
-        planned = ours.call(bin, "bpt-run", step, "--entry=loss.grad", "--plan", "--json")["arena_bytes"]
-        row = {"planned_bytes": planned}
-        if planned >= 0.8 * available() or (context >= 32768 and not full):
-            row["planned_only"] = True
-        else:
-            report = ours.call(bin, "bpt-run", step, "--entry=loss.grad", "--bench=1", "--json")
-            row |= {"allocated_bytes": report["measured_peak_bytes"], "seconds": report["seconds"]}
-        if strategy == "blockwise":
-            row |= {"goal": f"planned <= {bound(context)} bytes", "holds": planned <= bound(context)}
-        return row
+class Resident:
+    """The most anonymous memory that a process had, sampled while it runs."""
+
+    def __init__(self, *command):
+        self.peak, self.text = 0, ""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        watcher = threading.Thread(target=self.watch, args=(process.pid,))
+        watcher.start()
+        self.text, errors = process.communicate()
+        watcher.join()
+        if process.returncode:
+            raise ours.Failed(errors.strip())
+
+    def watch(self, pid):
+        try:
+            while found := re.search(r"RssAnon:\s+(\d+)", open(f"/proc/{pid}/status").read()):
+                self.peak = max(self.peak, int(found[1]) * 1024)
+                time.sleep(0.002)
+        except OSError:
+            pass
+
+
+def strategies(arguments):
+    """Planned = allocated, and the time, of the three systems over contexts."""
+    for context in (2048, 4096, 8192, 16384, 32768) + ((65536, 131072) if arguments.full else ()):
+        for strategy in STRATEGIES:
+            def measure(context=context, strategy=strategy):
+                with tempfile.TemporaryDirectory() as where:
+                    path = gradient(arguments.bin, where, strategy, context=context, **SMALL)
+                    row = {"planned_bytes": plan(arguments.bin, path)["arena_bytes"]}
+                    if row["planned_bytes"] >= 0.8 * available() or (context >= 16384 and not arguments.full):
+                        row["planned_only"] = True
+                    else:
+                        report = ours.call(arguments.bin, "bpt-run", path, "--entry=loss.grad", "--bench=1", "--json")
+                        row |= {"allocated_bytes": report["measured_peak_bytes"], "seconds": report["seconds"],
+                                "tokens_per_second": round(context / report["seconds"], 1)}
+                    limits = [bound(context)] + {8192: [80 * MIB], 32768: [300 * MIB]}.get(context, [])
+                    limit = min(limits) if strategy == "blockwise" else None
+                    holds = row.get("allocated_bytes", row["planned_bytes"]) == row["planned_bytes"] and (not limit or row["planned_bytes"] <= limit)
+                    return row | {"goal": "allocated = planned" + (f", planned <= {limit} bytes" if limit else ""), "holds": holds}
+            yield "loss.grad memory", f"L4 E256 H4 V256 B1 T{context} {strategy}", "f32", measure
+
+
+def presets(arguments):
+    """Training runs: planned = allocated."""
+    for preset, batch in (("byte-tiny", 4), ("byte-small", 2)) + ((("gpt2", 1),) if arguments.full else ()):
+        for dtype in ("f32", "bf16"):
+            for strategy in STRATEGIES:
+                def measure(preset=preset, batch=batch, dtype=dtype, strategy=strategy):
+                    with tempfile.TemporaryDirectory() as where:
+                        tokens = os.path.join(where, "t.u16")
+                        with open(tokens, "wb") as f:
+                            f.write(bytes(byte if i % 2 == 0 else 0 for i, byte in enumerate(os.urandom(1 << 16))))
+                        done = subprocess.run([os.path.join(arguments.bin, "bpt-train"), f"--preset={preset}", f"--batch={batch}", f"--dtype={dtype}",
+                                               f"--strategy={strategy}", f"--tokens={tokens}", "--steps=1", f"--out={where}/run", "--json"],
+                                              capture_output=True, text=True)
+                        if done.returncode:
+                            raise ours.Failed(done.stderr.strip().split("\n")[0])
+                        events = [json.loads(line) for line in done.stdout.splitlines()]
+                        start, end = events[0], events[-1]
+                        packing = start["planned_peak_bytes"] / start["lower_bound_bytes"]
+                        return {"planned_bytes": start["planned_peak_bytes"], "allocated_bytes": end["measured_peak_bytes"],
+                                "over_lower_bound": round(packing, 4), "goal": "allocated = planned, over_lower_bound <= 1.03",
+                                "holds": start["planned_peak_bytes"] == end["measured_peak_bytes"] and packing <= 1.03}
+                yield "train memory", f"{preset} B{batch} {strategy}", dtype, measure
+
+
+def packings(arguments):
+    """Large presets, planned only: the packer against the lower bound."""
+    for preset in ("gpt2", "gpt2-xl", "gpt-1b", "gpt-7b", "gpt-70b"):
+        def measure(preset=preset):
+            start = time.monotonic()
+            report = ours.call(arguments.bin, "bpt-train", f"--preset={preset}", "--batch=1", "--dry-run", "--json", "--memory=2000GiB",
+                               "--keep-activations=input")
+            seconds = time.monotonic() - start
+            ratio = report["step_bytes"] / (report["lower_bound_bytes"] - report["state_bytes"])
+            return {"planned_bytes": report["planned_peak_bytes"], "over_lower_bound": round(ratio, 4), "seconds": round(seconds, 2),
+                    "goal": "over_lower_bound <= 1.03, seconds <= 10", "holds": ratio <= 1.03 and seconds <= 10}
+        yield "dry run", f"{preset} B1 keep input", "f32", measure
+
+
+def kept(arguments):
+    """What one more layer keeps."""
+    def measure():
+        arena = []
+        for layers in (4, 5):
+            with tempfile.TemporaryDirectory() as where:
+                sizes = SMALL | {"layers": layers, "dtype": "bf16", "context": 4096}
+                arena.append(plan(arguments.bin, gradient(arguments.bin, where, wrt="transformer.h.0.ln_1.weight", **sizes))["arena_bytes"])
+        want = 2 * 4096 * SMALL["embed"]
+        return {"bytes_per_layer": arena[1] - arena[0], "goal": f"bytes_per_layer = 2 B S E = {want}", "holds": arena[1] - arena[0] == want}
+    yield "kept per layer", "E256 B1 T4096 blockwise keep input", "bf16", measure
+
+
+def residents(arguments):
+    """The high-water mark of a compiled object beside its plan and an empty run."""
+    def measure():
+        with tempfile.TemporaryDirectory() as where:
+            exec = os.path.join(arguments.bin, "bpt-exec")
+            objects = []
+            for context in (64, 8192):
+                path, out = gradient(arguments.bin, where, context=context, **SMALL), os.path.join(where, f"{context}.so")
+                subprocess.run([os.path.join(arguments.bin, "bpt-compile"), path, "--entry=loss.grad", "-o", out], check=True)
+                objects.append(out)
+            run = lambda file: Resident(exec, file, "--entry=loss.grad", "--bench=2", "--json")
+            small, large = run(objects[0]), run(objects[1])
+            sizes = [json.loads(one.text) for one in (small, large)]
+            planned = [one["planned_peak_bytes"] + one["argument_bytes"] for one in sizes]
+            over = (large.peak - planned[1]) - max(small.peak - planned[0], 0)
+            limit = max(0.02 * planned[1], 8 * MIB)
+            return {"planned_bytes": planned[1], "resident_bytes": large.peak, "over_bytes": over, "goal": f"over_bytes <= {limit:.0f}",
+                    "holds": over <= limit}
+    yield "resident", "loss.grad L4 E256 T8192", "f32", measure
+
+
+def budgets(arguments):
+    """Programs that fit."""
+    cases = [(8192, "80MiB", False), (8192, "75MiB", False), (8192, "60MiB", False)]
+    for context, memory, _ in cases:
+        def measure(context=context, memory=memory):
+            with tempfile.TemporaryDirectory() as where:
+                path = graph(arguments.bin, where, context=context, **SMALL)
+                goal = {"goal": f"a program within {memory} is found"}
+                try:
+                    report = ours.call(arguments.bin, "bpt-run", path, "--entry=loss.grad", f"--memory={memory}", "--bench=1", "--json")
+                except ours.Failed as error:
+                    return goal | {"error": str(error), "holds": False}
+                return goal | {"planned_bytes": report["planned_peak_bytes"], "seconds": report["seconds"], "holds": True}
+        yield "budget", f"loss.grad L4 E256 T{context} {memory}", "f32", measure
+
+
+def longest(arguments):
+    if not arguments.full:
+        return
+
+    def small():
+        with tempfile.TemporaryDirectory() as where:
+            path = graph(arguments.bin, where, context=131072, **SMALL)
+            report = ours.call(arguments.bin, "bpt-run", path, "--entry=loss.grad", "--bench=1", "--json")
+            return {"planned_bytes": report["planned_peak_bytes"], "seconds": report["seconds"], "goal": "runs", "holds": True}
+    yield "long context", "loss.grad L4 E256 T131072", "f32", small
+
+    def gpt2():
+        seconds = ours.TrainStep(32768, options=("--memory=8GiB",)).seconds(arguments.bin)
+        return {"seconds": seconds, "goal": "a step within 8 GiB runs", "holds": True}
+    yield "long context", "train gpt2 B1 T32768 8GiB", "f32", gpt2
+
+
+def prices(arguments):
+    """Time of blockwise against the others, in turns."""
+    for context in (2048, 8192):
+        def measure(context=context):
+            with tempfile.TemporaryDirectory() as where:
+                forms = {"blockwise": ("blockwise", "input"), "memory-efficient": ("memory-efficient", "input"), "vanilla": ("vanilla", "all")}
+                paths = {name: gradient(arguments.bin, where, *form, context=context, **SMALL) for name, form in forms.items()}
+                for name, path in paths.items():
+                    subprocess.run([os.path.join(arguments.bin, "bpt-compile"), path, "--entry=loss.grad", "-o", f"{path}.so"], check=True)
+                times = {name: [] for name in forms}
+                for _ in range(max(arguments.rounds, 3)):
+                    for name, path in paths.items():
+                        times[name].append(ours.call(arguments.bin, "bpt-exec", f"{path}.so", "--entry=loss.grad", "--bench=1", "--json")["seconds"])
+                ours_ = median(times["blockwise"])
+                versus = {name: round(median(seconds) / ours_, 3) for name, seconds in times.items() if name != "blockwise"}
+                holds = versus["memory-efficient"] >= 1 / 1.05 and versus["vanilla"] >= 1
+                return {"seconds": ours_, "vs": versus, "goal": "memory-efficient (keep input) >= 0.952, vanilla >= 1", "holds": holds}
+        yield "price of blocks", f"loss.grad L4 E256 T{context}", "f32", measure
 
 
 def bench(arguments, emit):
-    for context in (2048, 8192, 32768):
-        for strategy in ("vanilla", "memory-efficient", "blockwise"):
-            shape = f"L{LAYERS} E{EMBED} H4 V256 B1 T{context} {strategy}"
-            if not re.search(arguments.filter, f"loss.grad {shape}"):
+    groups = strategies, presets, packings, kept, residents, budgets, prices, longest, paper.rows
+    for group in groups:
+        for work, shape, dtype, measure in group(arguments):
+            if not re.search(arguments.filter, f"{work} {shape} {dtype}"):
                 continue
-            row = {"work": "loss.grad memory", "dtype": "f32", "shape": shape}
+            row = {"work": work, "dtype": dtype, "shape": shape}
             try:
-                emit(row | measure(arguments.bin, context, strategy, arguments.full))
+                emit(row | measure())
             except ours.Failed as error:
                 emit(row | {"error": str(error)})

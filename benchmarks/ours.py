@@ -12,7 +12,7 @@ def call(bin, tool, *arguments):
     done = subprocess.run([os.path.join(bin, tool), *arguments], capture_output=True, text=True)
     if done.returncode:
         raise Failed(done.stderr.strip().split("\n")[-1] or f"{tool} ended with {done.returncode}")
-    return json.loads(done.stdout)
+    return json.JSONDecoder().raw_decode(done.stdout)[0]  # notes may follow
 
 
 def peak(bin, name):
@@ -61,17 +61,18 @@ class TrainStep:
     context: int
     steps: int = 1
     amount: int = 0
+    options: tuple = ()
 
     def runs(self):
         return self.steps
 
-    def start(self, bin, where, *options):
+    def start(self, bin, where):
         tokens = os.path.join(where, "random.u16")
         draw = random.Random(0)
         with open(tokens, "wb") as f:
             array.array("H", (draw.randrange(50257) for _ in range(2 * self.context + 2))).tofile(f)
         return subprocess.Popen([os.path.join(bin, "bpt-train"), "--model=gpt", "--preset=gpt2", "--batch=1", f"--context={self.context}",
-                                 f"--tokens={tokens}", f"--out={where}/run", "--json", *options], stdout=subprocess.PIPE,
+                                 f"--tokens={tokens}", f"--out={where}/run", "--json", *self.options], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
     def seconds(self, bin):
@@ -93,8 +94,9 @@ class Compile(TrainStep):
     """The cold compilation of that step."""
 
     def seconds(self, bin):
-        with tempfile.TemporaryDirectory() as where, self.start(bin, where, "--dry-run") as process:
-            out, errors = process.communicate()
-            if process.returncode:
-                raise Failed(errors.strip())
-            return json.loads(out)["compile_seconds"]
+        with tempfile.TemporaryDirectory() as where, self.start(bin, where) as process:
+            for line in process.stdout:
+                if (event := json.loads(line)).get("event") == "start":
+                    process.kill()
+                    return event["compile_seconds"]
+            raise Failed(process.stderr.read().strip())

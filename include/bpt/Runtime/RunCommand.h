@@ -116,6 +116,10 @@ std::string runJson(const EntryRun &run, const Profile *profile = nullptr);
 std::string formatRun(const EntryRun &run);
 std::string formatBench(const RunReport &report);
 
+/// What `--plan` prints: the plan of the entry for the shapes of the request. Needs no code, and the arguments' elements are
+/// never made. Exit 4 when it is over the request's limit.
+Expected<std::string> planText(const Manifest &manifest, const RunRequest &request, std::string &warnings);
+
 /// Everything bpt-exec does once it has a program. Prints on standard output (warnings and errors on standard error,
 /// after `tool`) and returns the exit code.
 int runCommand(const std::string &tool, const Program &program, const RunRequest &request);

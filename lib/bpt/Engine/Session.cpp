@@ -30,6 +30,26 @@ static Status check(const std::string &tool, const Program &program, const Progr
   return {};
 }
 
+/// --plan: lowers to where the plan is, and no further.
+static Status printPlan(const std::string &tool, Compiler &compiler, ModuleOp module, const CompileOptions &options,
+                        const RunRequest &request) {
+  if (request.profiles())
+    return usageError("expected --plan or --profile, but got both: a plan runs nothing");
+  if (Status status = compiler.lower(module, options, Stage::Buffers); !status)
+    return status;
+  Expected<Manifest> manifest = compiler.getManifest(module, options);
+  if (!manifest)
+    return manifest.takeError();
+  std::string warnings;
+  Expected<std::string> text = planText(*manifest, request, warnings);
+  if (!warnings.empty())
+    llvm::errs() << tool << ": " << warnings;
+  if (!text)
+    return text.takeError();
+  llvm::outs() << *text;
+  return {};
+}
+
 static Status run(const std::string &tool, const SessionRequest &request, int &code) {
   Compiler compiler;
   Expected<OwningOpRef<ModuleOp>> module = compiler.read(request.input);
@@ -47,6 +67,8 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
     return status;
   if (Status status = compiler.selectEntries(**module, options); !status)
     return status;
+  if (request.run.plan)
+    return printPlan(tool, compiler, **module, options, request.run);
   OwningOpRef<ModuleOp> twin;
   if (request.check) {
     twin = (*module)->clone();

@@ -11,7 +11,9 @@ struct AttentionModel : DestinationGradientModel<AttentionModel, AttentionOp> {
     auto op = cast<AttentionOp>(operation);
     Value out = op->getResult(0), lse = op->getResult(1);
     // Scores follow from lse; only what is kept anyway saves computing them again.
-    Value probabilities = op.hasProbabilities() && context.keepsAll() ? op->getResult(2) : Value();
+    // With keep `input` attention is computed again as it was; where its out is kept, its probabilities follow from lse.
+    bool atHand = context.keepsAll() || context.getPolicy() == Keep::Input;
+    Value probabilities = op.hasProbabilities() && atHand ? op->getResult(2) : Value();
     if (op.hasProbabilities() && context.getCotangent(op->getResult(2)))
       return op.emitOpError("expected no gradient through the probabilities, but they are on the path of one; use `out`");
     for (Value value : {out, lse})

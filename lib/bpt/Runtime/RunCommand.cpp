@@ -42,9 +42,10 @@ Expected<ArgumentSources> openSources(const RunRequest &request, std::optional<S
   return sources;
 }
 
-/// What `--plan` prints; the arguments' elements are never made.
-Expected<std::string> planText(const Program &program, const RunRequest &request, std::string &warnings) {
-  Expected<const EntryInfo *> info = program.manifest().find(request.entry);
+} // namespace
+
+Expected<std::string> planText(const Manifest &manifest, const RunRequest &request, std::string &warnings) {
+  Expected<const EntryInfo *> info = manifest.find(request.entry);
   if (!info)
     return info.takeError();
   std::optional<SafeTensorsFile> file;
@@ -60,13 +61,15 @@ Expected<std::string> planText(const Program &program, const RunRequest &request
       if ((*info)->arguments[i].shape[d] < 0)
         dims.push_back((*shapes)[i][d]);
   int threads = chooseThreads(request.threads, request.ompNumThreads, warnings);
-  Expected<Plan> plan = planEntry(program.manifest(), **info, dims, threads);
+  Expected<Plan> plan = planEntry(manifest, **info, dims, threads);
   if (!plan)
     return plan.takeError();
   if (Status status = checkMemoryLimit(*plan, (*info)->name, request.memoryLimit); !status)
     return status.takeError();
   return request.json ? planJson(*plan) + "\n" : formatPlan(*plan);
 }
+
+namespace {
 
 Status writeTrace(const std::string &path, const Profile &profile) {
   Expected<OutputFile> file = OutputFile::create(path);
@@ -81,7 +84,7 @@ Expected<std::string> runText(const Program &program, const RunRequest &request,
   if (request.plan && request.profiles())
     return usageError("expected --plan or --profile, but got both: a plan runs nothing");
   if (request.plan)
-    return planText(program, request, warnings);
+    return planText(program.manifest(), request, warnings);
   Expected<EntryRun> run = EntryRun::start(program, request, warnings);
   if (!run)
     return run.takeError();

@@ -178,7 +178,7 @@ class PlanMemory : public bpt::impl::PlanMemoryPassBase<PlanMemory> {
     if (print)
       llvm::outs() << "// memory plan of @" << entry.getName() << "\n" << bpt::formatPlan(*evaluated);
     if (budget > 0 && evaluated->arenaBytes > budget)
-      return entry.emitError("expected an arena of at most ")
+      return emitError(entry.getLoc(), "expected an arena of at most ")
              << int64_t(budget) << " bytes, but the plan needs " << evaluated->arenaBytes << " (" << evaluated->arenaBytes - budget
              << " too many); use a smaller block, batch or context, or keep less for the backward";
     return success();
