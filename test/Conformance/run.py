@@ -71,7 +71,9 @@ class Runner:
     def results(self, folder, entry, target, program=None):
         """{result: (dtype, shape, values)}"""
         outputs = os.path.join(folder, "out.safetensors")
-        self.run(folder, entry, target, f"--outputs={outputs}", program=program)
+        report = json.loads(self.run(folder, entry, target, f"--outputs={outputs}", program=program))
+        if report["planned_peak_bytes"] != report["measured_peak_bytes"]:
+            raise Failed(f"planned were {report['planned_peak_bytes']} bytes, but {report['measured_peak_bytes']} were allocated")
         return tensors.read(outputs)[0]
 
     def errors(self, folder, target, flags, program=None):

@@ -116,6 +116,15 @@ TEST(Packer, RandomProgramsAreValid) {
   }
 }
 
+TEST(Packer, ABoundNeedsNoPlacement) {
+  std::vector<Interval> intervals = {{0, 1, 64}, {3, 5, 64}, {4, 6, 64}, {9, 9, 100}};
+  Expected<Packing> bound = packIntervals(intervals, PackEffort::Bound);
+  ASSERT_OK(bound);
+  EXPECT_EQ(bound->arenaBytes, 128);
+  EXPECT_EQ(bound->lowerBound, 128);
+  EXPECT_EQ(bound->peakTime, 4);
+}
+
 TEST(Packer, SmallProgramsAreNearlyOptimal) {
   std::mt19937 random(2);
   int optimal = 0;

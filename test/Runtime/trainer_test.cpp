@@ -422,6 +422,58 @@ TEST_F(TrainerTest, ADryRunAllocatesAndWritesNothing) {
   EXPECT_NE(printed().find("planned peak"), std::string::npos);
 }
 
+TEST_F(TrainerTest, ADryRunNeedsNoCodeAndSearchesTheLargestBatch) {
+  ProgramSource source;
+  source.compile = []() -> Expected<CompiledTraining> { return badInput("no code is needed"); };
+  std::vector<int64_t> asked;
+  source.plan = [&](const TrainOptions &given, PackEffort effort) -> Expected<PlannedTraining> {
+    asked.push_back(given.batch);
+    PlannedTraining planned;
+    planned.manifest = fakeTrainingManifest(model);
+    Expected<TrainPlan> plan = planTraining(planned.manifest, given, 1, effort);
+    if (!plan)
+      return plan.takeError();
+    planned.plan = plan.take();
+    planned.plan.workBytes = given.batch * 1000; // as if each sequence took as much
+    planned.policies = {{"all", 5000, 0}, {"input", planned.plan.plannedBytes(), 0, true}};
+    return planned;
+  };
+  options.dryRun = options.maxBatch = options.json = true;
+  options.context = 4;
+  TrainPlan head = planTraining(fakeTrainingManifest(model), options, 1, PackEffort::Bound).take();
+  options.memory = head.headBytes + 100000;
+  ASSERT_OK(run(options, source));
+  std::istringstream lines(printed());
+  std::string first, last;
+  std::getline(lines, first);
+  for (std::string line; std::getline(lines, line);)
+    last = line;
+  auto table = nlohmann::json::parse(first), largest = nlohmann::json::parse(last);
+  EXPECT_EQ(table["policies"][1]["name"], "input");
+  EXPECT_TRUE(table["policies"][1]["chosen"]);
+  int64_t found = largest["max_batch"];
+  EXPECT_GE(found, 94); // to one part in 32, and the batch itself takes some bytes
+  EXPECT_LE(found, 100);
+  EXPECT_FALSE(fs::exists(options.out));
+  EXPECT_LT(asked.size(), 30u);
+}
+
+TEST_F(TrainerTest, AnErrorOverTheBudgetSaysWhatWouldFit) {
+  ProgramSource source;
+  source.plan = [&](const TrainOptions &given, PackEffort effort) -> Expected<PlannedTraining> {
+    PlannedTraining planned;
+    planned.manifest = fakeTrainingManifest(model);
+    planned.plan = planTraining(planned.manifest, given, 1, effort).take();
+    planned.plan.workBytes = given.batch * 1000;
+    return planned;
+  };
+  options.dryRun = true;
+  options.batch = 16;
+  options.context = 4;
+  options.memory = planTraining(fakeTrainingManifest(model), options, 1, PackEffort::Bound).take().headBytes + 5000;
+  EXPECT_ERROR(run(options, source), ExitCode::Memory, "what would fit: --batch=4");
+}
+
 TEST_F(TrainerTest, WhatIsPlannedIsWhatIsAllocated) {
   options.json = true;
   resetPeakAllocatedBytes();

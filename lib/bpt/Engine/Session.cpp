@@ -1,6 +1,7 @@
 // What bpt-run does: compile, run, compare.
 #include "bpt/Engine/Session.h"
 #include "bpt/Runtime/CommandLine.h"
+#include "bpt/Runtime/Threads.h"
 
 using namespace mlir;
 
@@ -62,7 +63,8 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   options.profile = request.run.profiles();
   if (options.profile && request.check)
     return usageError("expected --profile or --check, but got both");
-  options.threads = std::max(1, request.run.threads);
+  std::string ignored; // the run warns
+  options.threads = chooseThreads(request.run.threads, request.run.ompNumThreads, ignored);
   if (Status status = compiler.formGradientEntry(*module, options); !status)
     return status;
   if (Status status = compiler.selectEntries(**module, options); !status)
