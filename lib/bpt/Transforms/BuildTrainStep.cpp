@@ -43,8 +43,12 @@ private:
   LogicalResult buildGradients(ArrayRef<Value> inputs, Value seedCotangent, SmallVectorImpl<Value> &gradients, Value &value);
   LogicalResult buildMicroSteps();
   Value getMicroBatch(Value all, unsigned lossArgument, Value step);
-  Value createNorm();
-  void createUpdates();
+  Value createNorm(ArrayRef<Value> values);
+  Value createGradientNorm();
+  Value createRate();
+  void createUpdate(size_t p, Value rate);
+  void createUpdatesAtEnd();
+  void createUpdatesInBetween();
 
   Value createMapped(ValueRange inputs, Value out, function_ref<Value(OpBuilder &, ValueRange)> body);
   Value createZero(Type type);
@@ -350,41 +354,72 @@ LogicalResult TrainStepBuilder::buildGradients(ArrayRef<Value> inputs, Value cot
 // Update
 //===----------------------------------------------------------------------===//
 
+Value TrainStepBuilder::createNorm(ArrayRef<Value> values) {
+  Value out = tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{}, accumulator);
+  return GlobalNormOp::create(builder, loc, out.getType(), values, out, /*workspace=*/Value())->getResult(0);
+}
+
 /// The norm of all gradients together; of gradients of several types the norm of the types' norms.
-Value TrainStepBuilder::createNorm() {
+Value TrainStepBuilder::createGradientNorm() {
   llvm::MapVector<Type, SmallVector<Value>> byType;
   for (Value gradient : gradients)
     byType[getElementTypeOrSelf(gradient.getType())].push_back(gradient);
-  auto create = [&](ArrayRef<Value> values) -> Value {
-    Value out = tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{}, accumulator);
-    return GlobalNormOp::create(builder, loc, out.getType(), values, out, /*workspace=*/Value())->getResult(0);
-  };
   SmallVector<Value> norms;
   for (auto &[type, values] : byType)
-    norms.push_back(create(values));
-  return norms.size() == 1 ? norms[0] : create(norms);
+    norms.push_back(createNorm(values));
+  return norms.size() == 1 ? norms[0] : createNorm(norms);
 }
 
-void TrainStepBuilder::createUpdates() {
-  Value rate = learningRate;
-  if (accumulator.isF64()) {
-    Value out = tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{}, accumulator);
-    rate = createMapped(rate, out, [&](OpBuilder &inner, ValueRange a) -> Value {
-      return arith::ExtFOp::create(inner, loc, accumulator, a[0]);
-    });
-  }
+Value TrainStepBuilder::createRate() {
+  if (!accumulator.isF64())
+    return learningRate;
+  Value out = tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{}, accumulator);
+  return createMapped(learningRate, out,
+                      [&](OpBuilder &inner, ValueRange a) -> Value { return arith::ExtFOp::create(inner, loc, accumulator, a[0]); });
+}
+
+void TrainStepBuilder::createUpdate(size_t p, Value rate) {
   auto f64 = [&](double value) { return builder.getF64FloatAttr(value); };
-  for (auto [p, i] : llvm::enumerate(parameters)) {
-    auto decay = loss.getArgAttrOfType<BoolAttr>(i, "bpt.decay");
-    SmallVector<Value> outs = {masters[p], firstMoments[p], secondMoments[p]};
-    auto update = AdamWOp::create(builder, loc, TypeRange(ValueRange(outs)), gradients[p], step, rate,
-                                  options.clip > 0 ? norm : Value(), outs, /*workspace=*/Value(), f64(options.beta1),
-                                  f64(options.beta2), f64(options.eps), f64(decay && decay.getValue() ? options.weightDecay : 0),
-                                  f64(options.clip));
-    masters[p] = update->getResult(0);
-    firstMoments[p] = update->getResult(1);
-    secondMoments[p] = update->getResult(2);
+  auto decay = loss.getArgAttrOfType<BoolAttr>(parameters[p], "bpt.decay");
+  SmallVector<Value> outs = {masters[p], firstMoments[p], secondMoments[p]};
+  auto update = AdamWOp::create(builder, loc, TypeRange(ValueRange(outs)), gradients[p], step, rate,
+                                options.clip > 0 ? norm : Value(), outs, /*workspace=*/Value(), f64(options.beta1),
+                                f64(options.beta2), f64(options.eps), f64(decay && decay.getValue() ? options.weightDecay : 0),
+                                f64(options.clip));
+  masters[p] = update->getResult(0);
+  firstMoments[p] = update->getResult(1);
+  secondMoments[p] = update->getResult(2);
+}
+
+/// With clipping every gradient waits for the norm of all.
+void TrainStepBuilder::createUpdatesAtEnd() {
+  norm = createGradientNorm();
+  // Every use of a parameter lies before: its update is in place.
+  Value rate = createRate();
+  for (size_t p = 0; p < parameters.size(); ++p)
+    createUpdate(p, rate);
+}
+
+/// Without, each goes into its update as it is made, after the last use of its parameter; the norm is that of the gradients' norms.
+void TrainStepBuilder::createUpdatesInBetween() {
+  Block &body = function.getBody().front();
+  builder.setInsertionPointToStart(&body);
+  Value rate = createRate();
+  SmallVector<Value> norms;
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    Operation *last = gradients[p].getDefiningOp();
+    for (Operation *user : masters[p].getUsers()) {
+      Operation *use = body.findAncestorOpInBlock(*user);
+      if (!last || last->isBeforeInBlock(use))
+        last = use;
+    }
+    if (last)
+      builder.setInsertionPointAfter(last);
+    norms.push_back(createNorm(gradients[p]));
+    createUpdate(p, rate);
   }
+  builder.setInsertionPointToEnd(&body);
+  norm = createNorm(norms);
 }
 
 FailureOr<func::FuncOp> TrainStepBuilder::run() {
@@ -401,9 +436,10 @@ FailureOr<func::FuncOp> TrainStepBuilder::run() {
     if (failed(buildGradients(lossInputs, one, gradients, lossValue)))
       return failure();
   }
-  norm = createNorm();
-  // Every use of a parameter lies before: its update is in place.
-  createUpdates();
+  if (options.clip > 0 || options.accumulate > 1)
+    createUpdatesAtEnd();
+  else
+    createUpdatesInBetween();
 
   SmallVector<Value> results = {lossValue, norm};
   SmallVector<Attribute> attributes;
