@@ -10,7 +10,7 @@ seconds alone; memory rows "planned_bytes","allocated_bytes". A peer that cannot
 import argparse, json, os, re, sys
 from statistics import median
 
-import chart, cpu_rows, memory_rows, ours
+import chart, cpu_rows, memory_chart, memory_rows, ours
 from peers import all_peers
 
 AT_MOST = "seconds", "spread"  # figures that a goal bounds from above
@@ -95,12 +95,12 @@ def main():
             file.flush()
 
     {"cpu": bench_cpu, "memory": memory_rows.bench}[arguments.what](arguments, emit)
-    if arguments.what == "cpu":
-        path = os.path.splitext(arguments.json)[0] + ".svg" if arguments.json else os.path.join(arguments.build, "bench-cpu.svg")
-        with open(path, "w") as picture:
-            picture.write(chart.svg(rows))
-        print(f"bench: picture in {path}", file=sys.stderr)
-    return 0
+    base = os.path.splitext(arguments.json)[0] if arguments.json else os.path.join(arguments.build, f"bench-{arguments.what}")
+    picture = chart.svg(rows) if arguments.what == "cpu" else memory_chart.svg(rows)
+    if picture:
+        with open(base + ".svg", "w") as file:
+            file.write(picture)
+        print(f"{base}.svg", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"strategy", "strategy", "std::string", "\"blockwise\"", "vanilla | memory-efficient | blockwise">,
-    Option<"block", "block", "int64_t", "256", "rows of a block">,
+    Option<"block", "block", "int64_t", "512", "rows of a block">,
     Option<"keep", "keep", "std::string", "\"\"", "input | attention | qkv | all; default: input for blockwise, else all">,
     Option<"segment", "segment", "int64_t", "1", "layers of a segment: only its input is kept; 1: every layer's">,
     Option<"function", "function", "std::string", "\"loss\"", "the function to work on">];

@@ -26,7 +26,7 @@ enum class Strategy {
 };
 struct FormBlocksOptions {
   Strategy strategy = Strategy::Blockwise;
-  int64_t block = 256;       ///< rows of a block; larger than the sequence means one block
+  int64_t block = 512;       ///< rows of a block; larger than the sequence means one block
   std::optional<Keep> keep;  ///< default: input for blockwise, else all
   /// Consecutive layers of a segment: its backward computes them again from the segment's input, the only one kept. 1: none.
   int64_t segment = 1;

@@ -79,11 +79,12 @@ static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes
 
 //===--- feed-forward --------------------------------------------------------------------------------------------------===//
 
-/// The hidden of one chunk of rows takes this much per stored copy: large enough that weight gradients, which are read and
-/// written once a chunk, cost little beside the products, small beside the activations of a layer.
-static constexpr int64_t hiddenBytes = 8 << 20;
-/// The chunks are multiples of this: whole blocks of C on every target. Chunks fix the order of sums over rows.
-static constexpr int64_t hiddenRowStep = 192;
+/// The hidden of one chunk of rows takes half as much as a weight per stored copy, within these bounds: large enough that weight
+/// gradients, which are read and written once a chunk, cost little beside the products (less where they stay in a cache), small
+/// beside the activations of a layer.
+static constexpr int64_t leastHiddenBytes = 1 << 19, mostHiddenBytes = 8 << 20;
+/// The chunks are multiples of this: whole blocks of C, or halves where blocks are large. Chunks fix the order of sums over rows.
+static constexpr int64_t hiddenRowStep = 96, mostHiddenRows = 1536;
 
 static int64_t getHiddenColumns(Operation *op) {
   auto columns = [&](auto ffn) {
@@ -92,14 +93,21 @@ static int64_t getHiddenColumns(Operation *op) {
   return TypeSwitch<Operation *, int64_t>(op).Case<FeedForwardOp, FeedForwardGradOp>(columns);
 }
 
+static Value getHiddenInput(Operation *op) {
+  return TypeSwitch<Operation *, Value>(op).Case<FeedForwardOp, FeedForwardGradOp>([](auto ffn) { return ffn.getInput(); });
+}
+
 int64_t getFeedForwardRows(Operation *op, const TargetInfo &target) {
   if (auto rows = getScheduleEntry(op, "rows"); rows && *rows > 0)
     return *rows;
   int64_t columns = getHiddenColumns(op);
   if (ShapedType::isDynamic(columns))
-    return 4 * hiddenRowStep;
-  int64_t rows = hiddenBytes / std::max<int64_t>(columns * getElementBytes(op->getOperand(0)), 1);
-  return std::clamp<int64_t>(rows / hiddenRowStep, 1, 8) * hiddenRowStep;
+    return mostHiddenRows / 2;
+  int64_t rowBytes = std::max<int64_t>(columns * getElementBytes(op->getOperand(0)), 1);
+  int64_t width = cast<ShapedType>(getHiddenInput(op).getType()).getShape().back();
+  int64_t weight = ShapedType::isDynamic(width) ? 2 * mostHiddenBytes : width * rowBytes;
+  int64_t rows = std::clamp(weight / 2, leastHiddenBytes, mostHiddenBytes) / rowBytes;
+  return std::clamp<int64_t>(rows / hiddenRowStep, 1, mostHiddenRows / hiddenRowStep) * hiddenRowStep;
 }
 
 static SizeFormula getWorkspace(FeedForwardOp op, const TargetInfo &target) {
