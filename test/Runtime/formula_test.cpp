@@ -99,6 +99,16 @@ TEST(Formula, BadTextsAreRefused) {
     EXPECT_ERROR(Formula::parse(text), ExitCode::BadInput, "formula '");
 }
 
+TEST(Formula, IsPrintedAsPeopleWriteIt) {
+  auto infix = [](const char *text) { return Formula::parse(text)->infix(); };
+  EXPECT_EQ(infix("d0 d1 * 4 *"), "d0 * d1 * 4");
+  EXPECT_EQ(infix("4 d0 d1 1 + * *"), "4 * d0 * (d1 + 1)");
+  EXPECT_EQ(infix("d0 d1 1 - -"), "d0 - (d1 - 1)");
+  EXPECT_EQ(infix("d0 64 ceildiv 64 * threads max"), "max(ceildiv(d0, 64) * 64, threads)");
+  EXPECT_EQ(infix("d0 2 / 3 *"), "d0 / 2 * 3");
+  EXPECT_EQ(infix("d0 d1 2 * /"), "d0 / (d1 * 2)");
+}
+
 TEST(Formula, LengthIsBounded) {
   std::string text = "1";
   for (int i = 0; i < 5000; ++i)

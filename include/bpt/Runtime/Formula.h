@@ -33,6 +33,9 @@ public:
   /// One more than the largest i of a `d<i>`; 0 when the formula names none.
   int64_t dimsNeeded() const;
 
+  /// The formula as people write it: "4 * d0 * (d1 + 1)", "ceildiv(d0, 64)".
+  std::string infix() const;
+
   /// The text the formula was parsed from.
   const std::string &text() const { return source; }
 

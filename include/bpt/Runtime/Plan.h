@@ -39,6 +39,10 @@ struct Plan {
 Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims,
                          int threads, PackEffort effort = PackEffort::Full);
 
+/// What the arena of `entry` needs at least, as a formula over its dynamic dims: the largest of the sums of what is alive at a time.
+/// For plans before sizes are known.
+std::string formatPlanFormula(const Manifest &manifest, const EntryInfo &entry);
+
 /// Ok when `plan` fits into `limit` bytes (0: no limit); else exit 4 with both numbers, a remedy and the plan's table.
 Status checkMemoryLimit(const Plan &plan, const std::string &entry, int64_t limit);
 

@@ -126,4 +126,39 @@ int64_t Formula::dimsNeeded() const {
   return needed;
 }
 
+std::string Formula::infix() const {
+  // Texts with how tightly their outermost operator binds: sums 1, products 2, the rest 3.
+  std::vector<std::pair<std::string, int>> stack;
+  auto parenthesized = [](const std::pair<std::string, int> &operand, int least) {
+    return operand.second < least ? "(" + operand.first + ")" : operand.first;
+  };
+  for (const Token &token : tokens) {
+    if (token.op == Op::Constant) {
+      stack.emplace_back(std::to_string(token.value), 3);
+      continue;
+    }
+    if (token.op == Op::Dim || token.op == Op::Threads) {
+      stack.emplace_back(token.op == Op::Dim ? "d" + std::to_string(token.value) : "threads", 3);
+      continue;
+    }
+    std::pair<std::string, int> right = stack.back(), left = stack[stack.size() - 2];
+    stack.resize(stack.size() - 2);
+    auto operation = [&](const char *sign, int level) {
+      int rightLevel = token.op == Op::Add || token.op == Op::Mul ? level : level + 1;
+      stack.emplace_back(parenthesized(left, level) + sign + parenthesized(right, rightLevel), level);
+    };
+    auto call = [&](const char *name) { stack.emplace_back(std::string(name) + "(" + left.first + ", " + right.first + ")", 3); };
+    switch (token.op) {
+    case Op::Add: operation(" + ", 1); break;
+    case Op::Sub: operation(" - ", 1); break;
+    case Op::Mul: operation(" * ", 2); break;
+    case Op::FloorDiv: operation(" / ", 2); break;
+    case Op::CeilDiv: call("ceildiv"); break;
+    case Op::Min: call("min"); break;
+    default: call("max"); break;
+    }
+  }
+  return stack.back().first;
+}
+
 } // namespace bpt

@@ -52,6 +52,8 @@ Expected<std::string> planText(const Manifest &manifest, const RunRequest &reque
   Expected<ArgumentSources> sources = openSources(request, file);
   if (!sources)
     return sources.takeError();
+  if ((*info)->dynamicDims() > 0 && request.inputs.empty() && request.shapes.empty() && !request.json)
+    return formatPlanFormula(manifest, **info);
   Expected<std::vector<Shape>> shapes = argumentShapes(**info, *sources);
   if (!shapes)
     return shapes.takeError();
