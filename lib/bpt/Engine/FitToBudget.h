@@ -58,7 +58,6 @@ Expected<T> fitToBudget(llvm::ArrayRef<LayerPolicy> policies, const StepWork &wo
     if (!considered.empty() && next->bytes >= considered.back().bytes)
       continue;
     considered.push_back({policy.getName(), next->bytes, work.with(policy)});
-    smallest = &policy;
     if (next->bytes <= budget) {
       Expected<T> built = build(policy);
       if (!built)
@@ -68,7 +67,12 @@ Expected<T> fitToBudget(llvm::ArrayRef<LayerPolicy> policies, const StepWork &wo
         considered.back().chosen = true;
         return built;
       }
+      if (considered.size() > 1 && built->bytes >= considered[considered.size() - 2].bytes) {
+        considered.pop_back();
+        continue;
+      }
     }
+    smallest = &policy;
     if (hopeless && lastKeep)
       break;
   }
