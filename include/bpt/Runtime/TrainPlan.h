@@ -56,18 +56,18 @@ struct InferencePlan {
   std::optional<size_t> tokens, targets, position;
 };
 
-/// The entries of a training program, planned for the sizes of a run. They run one at a time in one region of the arena;
-/// parameters, moments, tokens and targets lie before it.
+/// The entries of a training program, planned for the sizes of a run. They run one at a time in one region of the
+/// arena; parameters, moments, tokens and targets lie before it.
 struct TrainPlan {
   StepSignature signature;
   BatchShape batch;
-  std::vector<Shape> shapes; ///< of the arguments of the step
-  Plan step;                 ///< without the head
+  std::vector<Shape> shapes;                         ///< of the arguments of the step
+  Plan step;                                         ///< without the head
   std::optional<InferencePlan> validation, sampling; ///< entries `loss` and `next_logits`
-  int64_t stateBytes = 0;    ///< parameters and moments
-  int64_t headBytes = 0;     ///< these, tokens and targets
-  int64_t workBytes = 0;     ///< what the largest entry needs
-  int64_t flops = 0;         ///< model FLOPs of one step; 0 where the program does not say
+  int64_t stateBytes = 0;                            ///< parameters and moments
+  int64_t headBytes = 0;                             ///< these, tokens and targets
+  int64_t workBytes = 0;                             ///< what the largest entry needs
+  int64_t flops = 0;                                 ///< model FLOPs of one step; 0 where the program does not say
 
   /// Bytes of the arena: the planned peak of the run.
   int64_t plannedBytes() const { return headBytes + workBytes; }
@@ -78,9 +78,9 @@ struct TrainPlan {
 
 /// A way of choosing between time and memory, and what a run would take with it.
 struct PolicyCost {
-  std::string name;       ///< as --keep-activations and --segment say it: "attention", "input in segments of 4"
-  int64_t bytes = 0;      ///< planned peak of the run
-  double flops = 0;       ///< of a step, with what is computed twice; 0: unknown
+  std::string name;  ///< as --keep-activations and --segment say it: "attention", "input in segments of 4"
+  int64_t bytes = 0; ///< planned peak of the run
+  double flops = 0;  ///< of a step, with what is computed twice; 0: unknown
   bool chosen = false;
 };
 

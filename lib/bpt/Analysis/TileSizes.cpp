@@ -11,12 +11,14 @@ using namespace mlir;
 
 namespace bpt {
 
-//===--- matrix products -----------------------------------------------------------------------------------------------===//
+//===--- matrix products
+//-----------------------------------------------------------------------------------------------===//
 
 GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
   GemmTiles tiles;
   tiles.lanes = target.getLanes(accumulator);
-  // 6x4 of 32 registers and 6x2 of 16 measure 98 % of peak (performance.md, B2); without FMA a product needs a register, too.
+  // 6x4 of 32 registers and 6x2 of 16 measure 98 % of peak (performance.md, B2); without FMA a product needs a
+  // register, too.
   tiles.rows = target.hasFma ? 6 : 4;
   tiles.vectors = target.vectorRegisters == 32 ? 4 : 2;
   // The block of C stays in the second-level cache over the whole depth, next to one packed block of A.
@@ -33,7 +35,8 @@ int64_t GemmTiles::getScratchBytes(Type accumulator) const {
   return bytes * (blockRows * blockColumns + blockRows * blockDepth + blockDepth * getPanel());
 }
 
-//===--- schedules and dims --------------------------------------------------------------------------------------------===//
+//===--- schedules and dims
+//--------------------------------------------------------------------------------------------===//
 
 std::optional<int64_t> getScheduleEntry(Operation *op, StringRef name) {
   auto schedule = op->getAttrOfType<ScheduleAttr>("schedule");
@@ -68,7 +71,9 @@ SizeFormula getOperandRows(Operation *op, Value operand, int64_t inner) {
   return rows;
 }
 
-static int64_t getElementBytes(Value value) { return getElementTypeOrSelf(value.getType()).getIntOrFloatBitWidth() / 8; }
+static int64_t getElementBytes(Value value) {
+  return getElementTypeOrSelf(value.getType()).getIntOrFloatBitWidth() / 8;
+}
 static int64_t getAccumulatorBytes(Value value) {
   return getAccumulatorType(getElementTypeOrSelf(value.getType())).getIntOrFloatBitWidth() / 8;
 }
@@ -77,13 +82,15 @@ static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes
   return min(max(chunks, 1) - 1, 1) * bytes;
 }
 
-//===--- feed-forward --------------------------------------------------------------------------------------------------===//
+//===--- feed-forward
+//--------------------------------------------------------------------------------------------------===//
 
-/// The hidden of one chunk of rows takes half as much as a weight per stored copy, within these bounds: large enough that weight
-/// gradients, which are read and written once a chunk, cost little beside the products (less where they stay in a cache), small
-/// beside the activations of a layer.
+/// The hidden of one chunk of rows takes half as much as a weight per stored copy, within these bounds: large enough
+/// that weight gradients, which are read and written once a chunk, cost little beside the products (less where they
+/// stay in a cache), small beside the activations of a layer.
 static constexpr int64_t leastHiddenBytes = 1 << 19, mostHiddenBytes = 8 << 20;
-/// The chunks are multiples of this: whole blocks of C, or halves where blocks are large. Chunks fix the order of sums over rows.
+/// The chunks are multiples of this: whole blocks of C, or halves where blocks are large. Chunks fix the order of sums
+/// over rows.
 static constexpr int64_t hiddenRowStep = 96, mostHiddenRows = 1536;
 
 static int64_t getHiddenColumns(Operation *op) {
@@ -94,7 +101,8 @@ static int64_t getHiddenColumns(Operation *op) {
 }
 
 static Value getHiddenInput(Operation *op) {
-  return TypeSwitch<Operation *, Value>(op).Case<FeedForwardOp, FeedForwardGradOp>([](auto ffn) { return ffn.getInput(); });
+  return TypeSwitch<Operation *, Value>(op).Case<FeedForwardOp, FeedForwardGradOp>(
+      [](auto ffn) { return ffn.getInput(); });
 }
 
 int64_t getFeedForwardRows(Operation *op, const TargetInfo &target) {
@@ -132,17 +140,18 @@ static SizeFormula getWorkspace(FeedForwardGradOp op, const TargetInfo &target) 
   return bytes + ifSeveral(ceilDiv(all, chunk), sums);
 }
 
-//===--- cross-entropy -------------------------------------------------------------------------------------------------===//
+//===--- cross-entropy
+//-------------------------------------------------------------------------------------------------===//
 
-/// Elements of a block of logits in the gradient. With as many columns as rows the traffic of dinput and dweight, which are
-/// read and written once a block, is smallest.
+/// Elements of a block of logits in the gradient. With as many columns as rows the traffic of dinput and dweight, which
+/// are read and written once a block, is smallest.
 static constexpr int64_t logitsElements = 2 << 20, logitsColumns = 2048;
-/// Rows whose statistics exist at a time in the forward, and the columns that one maximum and one sum stand for: no target has
-/// smaller blocks of C.
+/// Rows whose statistics exist at a time in the forward, and the columns that one maximum and one sum stand for: no
+/// target has smaller blocks of C.
 static constexpr int64_t statisticsRows = 2048, statisticsColumns = 256;
 
-/// Elements of the logits of a block of rows over the whole vocabulary: so many that dweight, which is read and written once a
-/// block, costs little beside the products, and half as much memory as dweight itself.
+/// Elements of the logits of a block of rows over the whole vocabulary: so many that dweight, which is read and written
+/// once a block, costs little beside the products, and half as much memory as dweight itself.
 static int64_t getWholeLogitsElements(LinearCrossEntropyGradOp op) {
   auto weight = cast<ShapedType>(op.getWeight().getType());
   return std::max(logitsElements, weight.hasStaticShape() ? weight.getNumElements() / 2 : 0);
@@ -165,7 +174,8 @@ LogitsBlock getLogitsBlock(Operation *op, const TargetInfo &) {
   bool whole = grad && grad.computesLoss();
   int64_t vocabulary = grad ? getVocabulary(grad) : 0;
   if (whole) {
-    int64_t rows = ShapedType::isDynamic(vocabulary) ? 1 : getWholeLogitsElements(grad) / std::max<int64_t>(vocabulary, 1);
+    int64_t rows =
+        ShapedType::isDynamic(vocabulary) ? 1 : getWholeLogitsElements(grad) / std::max<int64_t>(vocabulary, 1);
     block.rows = std::clamp<int64_t>(rows / wholeLogitsRowStep, 1, 32) * wholeLogitsRowStep;
   } else if (grad) {
     block.columns = ShapedType::isDynamic(vocabulary) ? logitsColumns
@@ -212,7 +222,8 @@ static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &t
   SizeFormula rows = getOperandRows(op, op.getInput());
   SizeFormula columns = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1);
   SizeFormula width = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 1 : 0);
-  SizeFormula bytes = alignSection(min(rows, block.rows) * min(columns, block.columns) * getElementBytes(op.getInput()));
+  SizeFormula bytes =
+      alignSection(min(rows, block.rows) * min(columns, block.columns) * getElementBytes(op.getInput()));
   if (getElementBytes(op.getInput()) >= 4)
     return bytes;
   // Gradients in f32 until all blocks are in: dinput over the columns, the block's part of dweight over the rows.
@@ -220,7 +231,8 @@ static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &t
          ifSeveral(ceilDiv(rows, block.rows), alignSection(min(columns, block.columns) * width * 4));
 }
 
-//===--- all ops -------------------------------------------------------------------------------------------------------===//
+//===--- all ops
+//-------------------------------------------------------------------------------------------------------===//
 
 int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
   auto product = [&](Value operand) {

@@ -34,8 +34,8 @@ Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const Compile
   return machine;
 }
 
-/// O2 for kernels. The reference has one loop nest per step of each definition: O2 vectorises and unrolls them all and takes
-/// ten times as long to compile as the little below, and then runs once.
+/// O2 for kernels. The reference has one loop nest per step of each definition: O2 vectorises and unrolls them all and
+/// takes ten times as long to compile as the little below, and then runs once.
 static void optimize(llvm::Module &module, llvm::TargetMachine &machine, Target target) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -84,13 +84,15 @@ Expected<std::string> Compiler::emitAssembly(llvm::Module &module, const Compile
   return emitFile(module, options, llvm::CodeGenFileType::AssemblyFile);
 }
 
-//===--- parts -----------------------------------------------------------------------------------------------------------===//
+//===--- parts
+//-----------------------------------------------------------------------------------------------------------===//
 
-/// Parts have about this many instructions at least; more parts than four would not be compiled faster by most machines.
+/// Parts have about this many instructions at least; more parts than four would not be compiled faster by most
+/// machines.
 static constexpr int64_t partInstructions = 10000, mostParts = 4;
 
-/// The part of each function: the largest first, each to the smallest part. A function of the module only, so that the code is the
-/// same on every machine.
+/// The part of each function: the largest first, each to the smallest part. A function of the module only, so that the
+/// code is the same on every machine.
 static llvm::DenseMap<const llvm::GlobalValue *, unsigned> assignParts(llvm::Module &module, unsigned parts) {
   std::vector<std::pair<int64_t, llvm::Function *>> functions;
   for (llvm::Function &function : module)
@@ -135,7 +137,8 @@ Expected<std::vector<std::string>> Compiler::emitObjects(llvm::Module &module, c
   std::vector<std::optional<Expected<std::string>>> results(parts.size());
   auto compile = [&](size_t i) -> Expected<std::string> {
     llvm::LLVMContext context;
-    auto part = llvm::parseBitcodeFile(llvm::MemoryBufferRef(llvm::StringRef(parts[i].data(), parts[i].size()), "part"), context);
+    auto part = llvm::parseBitcodeFile(llvm::MemoryBufferRef(llvm::StringRef(parts[i].data(), parts[i].size()), "part"),
+                                       context);
     if (!part)
       return badInput("reading a part of the module: " + llvm::toString(part.takeError()));
     optimize(**part, options);

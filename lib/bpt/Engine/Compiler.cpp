@@ -38,7 +38,8 @@ Expected<Stage> parseStage(llvm::StringRef name) {
   for (auto [text, stage] : stageNames)
     if (name == text)
       return stage;
-  return usageError("unknown stage '" + name.str() + "'; expected graph, blocks, step, tiles, buffers, kernels or llvm");
+  return usageError("unknown stage '" + name.str() +
+                    "'; expected graph, blocks, step, tiles, buffers, kernels or llvm");
 }
 
 llvm::StringRef getStageName(Stage stage) { return stageNames[static_cast<int>(stage)].first; }
@@ -165,8 +166,8 @@ static Status dumpStage(ModuleOp module, const CompileOptions &options, Stage st
   if (options.dumpStagesTo.empty())
     return {};
   llvm::sys::fs::create_directories(options.dumpStagesTo);
-  std::string path = options.dumpStagesTo + "/" + std::to_string(static_cast<int>(stage)) + "-" + getStageName(stage).str() +
-                     ".mlir";
+  std::string path =
+      options.dumpStagesTo + "/" + std::to_string(static_cast<int>(stage)) + "-" + getStageName(stage).str() + ".mlir";
   std::string message;
   std::unique_ptr<llvm::ToolOutputFile> file = openOutputFile(path, &message);
   if (!file)
@@ -184,7 +185,8 @@ static Status dumpStage(ModuleOp module, const CompileOptions &options, Stage st
   return {};
 }
 
-/// The stage a module is at: *buffers* when it has a plan, *step* when it has a gradient, *blocks* when it has structure, else *graph*.
+/// The stage a module is at: *buffers* when it has a plan, *step* when it has a gradient, *blocks* when it has
+/// structure, else *graph*.
 static Stage getInputStage(ModuleOp module) {
   Stage stage = Stage::Graph;
   for (auto function : module.getOps<func::FuncOp>())
@@ -219,17 +221,17 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
   lowering.profile = options.profile;
   bool reference = options.target == Target::Reference;
   using Builder = void (*)(OpPassManager &, const LowerOptions &);
-  const std::pair<Stage, Builder> steps[] = {
-      {Stage::Tiles, reference ? addReferenceTiles : addTiles},
-      {Stage::Buffers, addBuffers},
-      {Stage::Kernels, reference ? addReferenceKernels : addCPUKernels},
-      {Stage::LLVM, addLLVM}};
+  const std::pair<Stage, Builder> steps[] = {{Stage::Tiles, reference ? addReferenceTiles : addTiles},
+                                             {Stage::Buffers, addBuffers},
+                                             {Stage::Kernels, reference ? addReferenceKernels : addCPUKernels},
+                                             {Stage::LLVM, addLLVM}};
   for (auto [stage, build] : steps) {
     if (stage > last)
       break;
     if (stage <= first)
       continue;
-    if (Status status = runPasses(module, [&, build = build](OpPassManager &manager) { build(manager, lowering); }); !status)
+    if (Status status = runPasses(module, [&, build = build](OpPassManager &manager) { build(manager, lowering); });
+        !status)
       return status;
     if (Status status = dumpStage(module, options, stage); !status)
       return status;

@@ -6,8 +6,8 @@
 
 namespace bpt {
 
-/// What layers keep between forward and backward. Policies that differ in nothing else give programs that compute the same
-/// values.
+/// What layers keep between forward and backward. Policies that differ in nothing else give programs that compute the
+/// same values.
 struct LayerPolicy {
   std::string keep;    ///< input | attention | qkv | all
   int64_t segment = 1; ///< layers of a segment
@@ -15,9 +15,9 @@ struct LayerPolicy {
   std::string getName() const;
 };
 
-/// What is worth a try for the layers of a graph, from the fastest to the smallest program, all of which compute the same bits: in 16
-/// bits, what is kept is rounded and what is computed again is not, so that there is one policy but for segments, which start from
-/// layers' inputs in either case.
+/// What is worth a try for the layers of a graph, from the fastest to the smallest program, all of which compute the
+/// same bits: in 16 bits, what is kept is rounded and what is computed again is not, so that there is one policy but
+/// for segments, which start from layers' inputs in either case.
 llvm::SmallVector<LayerPolicy> getLayerPolicies(mlir::func::FuncOp function);
 
 /// FLOPs of a training step by what computes them: a graph before bpt-form-blocks. All 0 where sizes are dynamic.
@@ -38,13 +38,14 @@ struct MemoryEstimate {
   int64_t bytes = 0, fixed = 0;
 };
 
-/// Tries `policies`, which go from the fastest to the smallest, and builds the first whose program (with its `bytes`) fits into
-/// `budget`, or else the smallest. `estimate` is quick and never above what is built. `considered` gets those tried, but for the ones
-/// that are not smaller than one before.
+/// Tries `policies`, which go from the fastest to the smallest, and builds the first whose program (with its `bytes`)
+/// fits into `budget`, or else the smallest. `estimate` is quick and never above what is built. `considered` gets those
+/// tried, but for the ones that are not smaller than one before.
 template <typename T>
 Expected<T> fitToBudget(llvm::ArrayRef<LayerPolicy> policies, const StepWork &work, int64_t budget,
                         llvm::function_ref<Expected<MemoryEstimate>(const LayerPolicy &)> estimate,
-                        llvm::function_ref<Expected<T>(const LayerPolicy &)> build, std::vector<PolicyCost> &considered) {
+                        llvm::function_ref<Expected<T>(const LayerPolicy &)> build,
+                        std::vector<PolicyCost> &considered) {
   const LayerPolicy *smallest = nullptr;
   bool hopeless = false; // what no policy changes is too much already: one figure is enough
   for (const LayerPolicy &policy : policies) {

@@ -20,8 +20,8 @@ static Expected<FormedGradient> formGradient(Compiler &compiler, ModuleOp graph,
   FormedGradient result;
   result.module = graph.clone();
   std::string pipeline = "builtin.module(bpt-form-blocks{function=" + function + " keep=" + policy.keep +
-                         " segment=" + std::to_string(policy.segment) + "},bpt-outline-layers,bpt-differentiate{function=" + function +
-                         "})";
+                         " segment=" + std::to_string(policy.segment) +
+                         "},bpt-outline-layers,bpt-differentiate{function=" + function + "})";
   if (Status status = compiler.runPipeline(*result.module, pipeline); !status)
     return status.takeError();
   CompileOptions plan = options;
@@ -59,7 +59,9 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileO
   if (!function)
     return {};
   bool isFormed = false;
-  function.walk([&](Operation *op) { isFormed |= llvm::is_contained({"bpt.checkpoint", "bpt.blockwise"}, op->getName().getStringRef()); });
+  function.walk([&](Operation *op) {
+    isFormed |= llvm::is_contained({"bpt.checkpoint", "bpt.blockwise"}, op->getName().getStringRef());
+  });
   if (isFormed)
     return runPipeline(*module, "builtin.module(bpt-differentiate{function=" + function.getName().str() + "})");
   std::string name = function.getName().str();

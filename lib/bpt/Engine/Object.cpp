@@ -44,7 +44,8 @@ void embedManifest(llvm::Module &module, const Manifest &manifest) {
   llvm::Constant *text = llvm::ConstantDataArray::getString(context, json, true);
   new llvm::GlobalVariable(module, text->getType(), true, llvm::GlobalValue::ExternalLinkage, text, "bpt_manifest");
   llvm::Constant *size = llvm::ConstantInt::get(llvm::Type::getInt64Ty(context), json.size());
-  new llvm::GlobalVariable(module, size->getType(), true, llvm::GlobalValue::ExternalLinkage, size, "bpt_manifest_size");
+  new llvm::GlobalVariable(module, size->getType(), true, llvm::GlobalValue::ExternalLinkage, size,
+                           "bpt_manifest_size");
 }
 
 Status linkSharedObject(const std::vector<std::string> &objects, const std::string &path) {
@@ -60,7 +61,8 @@ Status linkSharedObject(const std::vector<std::string> &objects, const std::stri
       return {};
     return ioError(std::string(name) + " could not write " + path + (message.empty() ? "" : ": " + message));
   }
-  return badInput("expected a linker for --emit=so, but found none of ld.lld, ld, cc; install lld-22 or binutils, or use --emit=obj");
+  return badInput("expected a linker for --emit=so, but found none of ld.lld, ld, cc; install lld-22 or binutils, or "
+                  "use --emit=obj");
 }
 
 namespace {
@@ -70,9 +72,12 @@ struct LoadedCode {
 };
 } // namespace
 
-static bpt::Error toError(llvm::Error error) { return badInput("loading the compiled code: " + llvm::toString(std::move(error))); }
+static bpt::Error toError(llvm::Error error) {
+  return badInput("loading the compiled code: " + llvm::toString(std::move(error)));
+}
 
-/// The JIT resolves the runtime's functions by name to those of this process, and the rest (libm for the reference) there too.
+/// The JIT resolves the runtime's functions by name to those of this process, and the rest (libm for the reference)
+/// there too.
 static Status addSymbols(llvm::orc::LLJIT &jit) {
   llvm::orc::SymbolMap symbols;
   for (const RuntimeSymbol *symbol = runtimeSymbols(); symbol->name; ++symbol)

@@ -8,7 +8,8 @@ using namespace mlir;
 namespace bpt {
 
 /// Runs the entry and the reference in f64 on the same arguments and prints how far apart they are.
-static Status check(const std::string &tool, const Program &program, const Program &reference, const RunRequest &request) {
+static Status check(const std::string &tool, const Program &program, const Program &reference,
+                    const RunRequest &request) {
   std::string warnings;
   Expected<EntryRun> run = EntryRun::start(program, request, warnings);
   if (!warnings.empty())

@@ -12,15 +12,13 @@ using namespace mlir;
 
 namespace bpt {
 
-template <typename T, typename U>
-static void assignIfSet(const std::optional<T> &from, U &to) {
+template <typename T, typename U> static void assignIfSet(const std::optional<T> &from, U &to) {
   if (from)
     to = *from;
 }
 
 /// What the flags shared by all models say.
-template <typename Options>
-static Status applyCommon(const TrainOptions &from, Options &to) {
+template <typename Options> static Status applyCommon(const TrainOptions &from, Options &to) {
   if (!from.preset.empty())
     if (std::optional<std::string> mistake = applyPreset(from.preset, to))
       return usageError(*mistake);
@@ -93,7 +91,8 @@ Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &op
 }
 
 /// The way from a loss graph to a training step, as a textual pipeline.
-static std::string getPipeline(const TrainOptions &options, const LayerPolicy &policy, bool canSample, bool hasDropout) {
+static std::string getPipeline(const TrainOptions &options, const LayerPolicy &policy, bool canSample,
+                               bool hasDropout) {
   std::string text;
   llvm::raw_string_ostream stream(text);
   stream << "builtin.module(" << (canSample ? "bpt-build-sampler," : "") << (hasDropout ? "bpt-build-evaluation," : "");
@@ -126,7 +125,9 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   });
   // A question needs the step only.
   bool isBound = effort == PackEffort::Bound;
-  if (Status status = compiler.runPipeline(module, getPipeline(options, policy, heads == 1 && !isBound, hasDropout && !isBound)); !status)
+  if (Status status =
+          compiler.runPipeline(module, getPipeline(options, policy, heads == 1 && !isBound, hasDropout && !isBound));
+      !status)
     return status.takeError();
   // Validation is the entry `loss`, without dropout.
   if (auto evaluation = module.lookupSymbol<func::FuncOp>("loss.evaluation")) {
@@ -203,8 +204,8 @@ static Expected<LoweredTraining> lowerTraining(Compiler &compiler, ModuleOp grap
 }
 
 /// The training program that is fastest among those that fit into the memory, or the smallest where none does.
-static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOptions &options, int threads, PackEffort effort,
-                                             std::vector<PolicyCost> &policies) {
+static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOptions &options, int threads,
+                                             PackEffort effort, std::vector<PolicyCost> &policies) {
   Expected<OwningOpRef<ModuleOp>> graph = readTrainingGraph(compiler, options);
   if (!graph)
     return graph.takeError();
@@ -220,8 +221,9 @@ static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOpti
       return lowered.takeError();
     return MemoryEstimate{lowered->bytes, lowered->plan.headBytes};
   };
-  return fitToBudget<LoweredTraining>(getPolicies(options, **graph), work, getBudget(options.memory), estimate,
-                                      [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
+  return fitToBudget<LoweredTraining>(
+      getPolicies(options, **graph), work, getBudget(options.memory), estimate,
+      [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
 }
 
 Expected<PlannedTraining> planTraining(const TrainOptions &options, int threads, PackEffort effort) {

@@ -147,15 +147,31 @@ std::string Formula::infix() const {
       int rightLevel = token.op == Op::Add || token.op == Op::Mul ? level : level + 1;
       stack.emplace_back(parenthesized(left, level) + sign + parenthesized(right, rightLevel), level);
     };
-    auto call = [&](const char *name) { stack.emplace_back(std::string(name) + "(" + left.first + ", " + right.first + ")", 3); };
+    auto call = [&](const char *name) {
+      stack.emplace_back(std::string(name) + "(" + left.first + ", " + right.first + ")", 3);
+    };
     switch (token.op) {
-    case Op::Add: operation(" + ", 1); break;
-    case Op::Sub: operation(" - ", 1); break;
-    case Op::Mul: operation(" * ", 2); break;
-    case Op::FloorDiv: operation(" / ", 2); break;
-    case Op::CeilDiv: call("ceildiv"); break;
-    case Op::Min: call("min"); break;
-    default: call("max"); break;
+    case Op::Add:
+      operation(" + ", 1);
+      break;
+    case Op::Sub:
+      operation(" - ", 1);
+      break;
+    case Op::Mul:
+      operation(" * ", 2);
+      break;
+    case Op::FloorDiv:
+      operation(" / ", 2);
+      break;
+    case Op::CeilDiv:
+      call("ceildiv");
+      break;
+    case Op::Min:
+      call("min");
+      break;
+    default:
+      call("max");
+      break;
     }
   }
   return stack.back().first;

@@ -16,14 +16,16 @@ std::vector<std::set<size_t>> largestSets(const EntryInfo &entry) {
   for (const SlotInfo &start : entry.slots) {
     std::set<size_t> alive;
     for (size_t i = 0; i < entry.slots.size(); ++i)
-      if (entry.slots[i].first <= start.first && start.first <= entry.slots[i].last && entry.slots[i].bytes.text() != "0")
+      if (entry.slots[i].first <= start.first && start.first <= entry.slots[i].last &&
+          entry.slots[i].bytes.text() != "0")
         alive.insert(i);
     auto contains = [](const std::set<size_t> &a, const std::set<size_t> &b) {
       return std::includes(a.begin(), a.end(), b.begin(), b.end());
     };
     if (std::any_of(sets.begin(), sets.end(), [&](auto &other) { return contains(other, alive); }))
       continue;
-    sets.erase(std::remove_if(sets.begin(), sets.end(), [&](auto &other) { return contains(alive, other); }), sets.end());
+    sets.erase(std::remove_if(sets.begin(), sets.end(), [&](auto &other) { return contains(alive, other); }),
+               sets.end());
     sets.push_back(alive);
   }
   return sets;
@@ -38,7 +40,9 @@ std::string formatPlanFormula(const Manifest &manifest, const EntryInfo &entry) 
     int64_t constant = 0;
     for (size_t slot : alive) {
       const Formula &bytes = entry.slots[slot].bytes;
-      Expected<int64_t> fixed = bytes.dimsNeeded() == 0 && bytes.text().find("threads") == std::string::npos ? bytes.evaluate({}) : badInput("");
+      Expected<int64_t> fixed = bytes.dimsNeeded() == 0 && bytes.text().find("threads") == std::string::npos
+                                    ? bytes.evaluate({})
+                                    : badInput("");
       if (fixed)
         constant += *fixed;
       else
@@ -51,11 +55,12 @@ std::string formatPlanFormula(const Manifest &manifest, const EntryInfo &entry) 
       texts.push_back(fmt::format("{}", constant));
     sums.insert(fmt::format("{}", fmt::join(texts, " + ")));
   }
-  std::string text = fmt::format("arena of {}: at least {}{} bytes{}\n", entry.name, sums.size() > 1 ? "the largest of\n  " : "",
-                                 fmt::join(sums, "\n  "),
-                                 manifest.threadScratch + manifest.sharedScratch == 0
-                                     ? ""
-                                     : fmt::format("\nand scratch: threads * {} + {}", manifest.threadScratch, manifest.sharedScratch));
+  std::string text = fmt::format(
+      "arena of {}: at least {}{} bytes{}\n", entry.name, sums.size() > 1 ? "the largest of\n  " : "",
+      fmt::join(sums, "\n  "),
+      manifest.threadScratch + manifest.sharedScratch == 0
+          ? ""
+          : fmt::format("\nand scratch: threads * {} + {}", manifest.threadScratch, manifest.sharedScratch));
   int64_t number = 0;
   for (const ArgumentInfo &argument : entry.arguments)
     for (size_t d = 0; d < argument.shape.size(); ++d)

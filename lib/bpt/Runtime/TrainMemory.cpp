@@ -30,7 +30,10 @@ static ReportRow describePolicies(const std::vector<PolicyCost> &policies) {
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (const PolicyCost &policy : policies) {
     texts.push_back(fmt::format("{} {}{}", policy.name, formatBytes(policy.bytes), policy.chosen ? " (chosen)" : ""));
-    json.push_back({{"name", policy.name}, {"planned_peak_bytes", policy.bytes}, {"flops", policy.flops}, {"chosen", policy.chosen}});
+    json.push_back({{"name", policy.name},
+                    {"planned_peak_bytes", policy.bytes},
+                    {"flops", policy.flops},
+                    {"chosen", policy.chosen}});
   }
   return {"policies", "keep", fmt::format("{}", fmt::join(texts, ", ")), json.dump()};
 }
@@ -41,9 +44,11 @@ void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
   auto isWorkspace = [](const std::string &kind) { return kind == "workspace" || kind == "thread_scratch"; };
   rows.push_back(bytesRow("parameter_bytes", "parameters", head[0].bytes));
   rows.push_back(bytesRow("optimizer_bytes", "optimizer", head[1].bytes, " of moments"));
-  rows.push_back(bytesRow("activation_bytes", "activations", bytesAtPeak(p.step, [&](auto &kind) { return !isWorkspace(kind); }),
+  rows.push_back(bytesRow("activation_bytes", "activations",
+                          bytesAtPeak(p.step, [&](auto &kind) { return !isWorkspace(kind); }),
                           ", with gradients, at the peak"));
-  rows.push_back(bytesRow("workspace_bytes", "workspace", bytesAtPeak(p.step, isWorkspace), ", with scratch of the threads"));
+  rows.push_back(
+      bytesRow("workspace_bytes", "workspace", bytesAtPeak(p.step, isWorkspace), ", with scratch of the threads"));
   rows.push_back(bytesRow("state_bytes", "parameters and moments", p.headBytes, ", with the batch"));
   rows.push_back(bytesRow("step_bytes", "buffers of a step", p.workBytes));
   rows.push_back(bytesRow("lower_bound_bytes", "alive at the peak", p.headBytes + p.step.lowerBound));
@@ -56,8 +61,9 @@ void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
       flops = policy.flops;
   if (options.dryRun && machine && flops > 0) {
     double seconds = flops / machine->flopsPerSecond;
-    rows.push_back(numberRow("predicted_step_seconds", "predicted step", fmt::format("{} on {} ({})", formatDuration(seconds),
-                                                                                     machine->name, machine->description), seconds));
+    rows.push_back(numberRow("predicted_step_seconds", "predicted step",
+                             fmt::format("{} on {} ({})", formatDuration(seconds), machine->name, machine->description),
+                             seconds));
   }
   if (!policies.empty())
     rows.push_back(describePolicies(policies));
@@ -66,12 +72,14 @@ void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
 Status TrainRun::checkBudget() {
   int64_t free = availableMemory();
   if (options.memory > free)
-    report.note(fmt::format("warning: --memory={} is more than the {} that are free", formatBytes(options.memory), formatBytes(free)));
+    report.note(fmt::format("warning: --memory={} is more than the {} that are free", formatBytes(options.memory),
+                            formatBytes(free)));
   int64_t budget = options.memory ? options.memory : free / 10 * 9;
   if (plan->plannedBytes() <= budget)
     return {};
   if (options.dryRun && !options.memory) { // a question, perhaps about another machine
-    report.note(fmt::format("it does not fit here: {} of memory are free, and a run takes nine tenths of it at most", formatBytes(free)));
+    report.note(fmt::format("it does not fit here: {} of memory are free, and a run takes nine tenths of it at most",
+                            formatBytes(free)));
     return {};
   }
   return overBudget(budget);
@@ -79,13 +87,14 @@ Status TrainRun::checkBudget() {
 
 Error TrainRun::overBudget(int64_t budget) {
   int64_t bytes = plan->plannedBytes();
-  std::string limit = options.memory ? fmt::format("--memory={} bytes ({})", budget, formatBytes(budget))
-                                     : fmt::format("nine tenths of the free memory, {} bytes ({})", budget, formatBytes(budget));
-  return outOfMemory(fmt::format("expected the run to fit into {}, but it needs {} bytes ({}), {} bytes ({}) more: {} of parameters, "
-                                 "moments and batch, {} of buffers{}\n{}",
-                                 limit, bytes, formatBytes(bytes), bytes - budget, formatBytes(bytes - budget),
-                                 formatBytes(plan->headBytes), formatBytes(plan->workBytes), findWhatFits(budget),
-                                 formatPlan(plan->step, 10)));
+  std::string limit = options.memory
+                          ? fmt::format("--memory={} bytes ({})", budget, formatBytes(budget))
+                          : fmt::format("nine tenths of the free memory, {} bytes ({})", budget, formatBytes(budget));
+  return outOfMemory(fmt::format(
+      "expected the run to fit into {}, but it needs {} bytes ({}), {} bytes ({}) more: {} of parameters, "
+      "moments and batch, {} of buffers{}\n{}",
+      limit, bytes, formatBytes(bytes), bytes - budget, formatBytes(bytes - budget), formatBytes(plan->headBytes),
+      formatBytes(plan->workBytes), findWhatFits(budget), formatPlan(plan->step, 10)));
 }
 
 /// The planned peak with other options; none where they cannot be had, such as another context for a graph of one.
@@ -163,7 +172,8 @@ Status TrainRun::searchLargest() {
       low -= unit;
     if (interruptSignal())
       return interruptedWithoutState();
-    std::string text = low > 0 ? fmt::format("{} of {}", low, formatBytes(budget)) : fmt::format("none fits into {}", formatBytes(budget));
+    std::string text = low > 0 ? fmt::format("{} of {}", low, formatBytes(budget))
+                               : fmt::format("none fits into {}", formatBytes(budget));
     report.table("max_" + std::string(name), fmt::format("largest --{}", name),
                  {numberRow("max_" + std::string(name), name, text, static_cast<double>(low))});
     return {};

@@ -100,7 +100,8 @@ static Expected<InferencePlan> planInference(const Manifest &manifest, const Ent
   return inference;
 }
 
-Expected<TrainPlan> planTraining(const Manifest &manifest, const TrainOptions &options, int threads, PackEffort effort) {
+Expected<TrainPlan> planTraining(const Manifest &manifest, const TrainOptions &options, int threads,
+                                 PackEffort effort) {
   TrainPlan result;
   if (Status status = planStep(manifest, options, threads, effort, result); !status)
     return status.takeError();

@@ -18,7 +18,8 @@ Expected<TrainProgram> TrainProgram::create(Program program, const TrainOptions 
   if (!train)
     return train.takeError();
   result.train = train.take();
-  auto find = [&](const char *name, const std::optional<InferencePlan> &plan, std::optional<Inference> &place) -> Status {
+  auto find = [&](const char *name, const std::optional<InferencePlan> &plan,
+                  std::optional<Inference> &place) -> Status {
     if (!plan)
       return {};
     Expected<Entry> entry = result.program.entry(name);
@@ -43,7 +44,8 @@ Status TrainProgram::allocate() {
   views = TrainState::place(plan.signature.parameters, arena.data());
   const Shape &tokenShape = plan.shapes[plan.signature.tokens];
   tokenView = Tensor::view(DataType::I32, tokenShape, arena.data() + plan.stateBytes);
-  targetView = Tensor::view(DataType::I32, tokenShape, arena.data() + plan.stateBytes + (plan.headBytes - plan.stateBytes) / 2);
+  targetView =
+      Tensor::view(DataType::I32, tokenShape, arena.data() + plan.stateBytes + (plan.headBytes - plan.stateBytes) / 2);
   pool = std::make_unique<ThreadPool>(threadCount);
   if (Status status = bindStep(); !status)
     return status;

@@ -204,7 +204,8 @@ Status TrainRun::compileAndPlan() {
 
 /// A dry run needs no code.
 Status TrainRun::planOnly() {
-  auto planned = compile<PlannedTraining>([this, given = options] { return source.plan(given, PackEffort::Full); }, true);
+  auto planned =
+      compile<PlannedTraining>([this, given = options] { return source.plan(given, PackEffort::Full); }, true);
   if (!planned)
     return interruptedWithoutState();
   if (!*planned)
@@ -300,14 +301,17 @@ void TrainRun::describe() {
   std::string keep = options.keepActivations;
   if (!kept.empty() && kept != keep)
     keep = fmt::format("{} ({})", kept, keep);
-  rows.push_back(textRow("strategy", "strategy", fmt::format("{}, blocks of {}, keep {}", options.strategy, options.block, keep)));
+  rows.push_back(
+      textRow("strategy", "strategy", fmt::format("{}, blocks of {}, keep {}", options.strategy, options.block, keep)));
   rows.push_back(textRow("target", "target", options.target));
   rows.push_back(numberRow("threads", "threads", fmt::format("{}", environment.threads), environment.threads));
   if (p.flops > 0)
-    rows.push_back(numberRow("step_flops", "work", fmt::format("{}FLOP a step", formatCount(static_cast<double>(p.flops))),
+    rows.push_back(numberRow("step_flops", "work",
+                             fmt::format("{}FLOP a step", formatCount(static_cast<double>(p.flops))),
                              static_cast<double>(p.flops)));
   describeMemory(rows);
-  rows.push_back(numberRow("compile_seconds", program ? "compiled in" : "planned in", formatDuration(profile.compile), profile.compile));
+  rows.push_back(numberRow("compile_seconds", program ? "compiled in" : "planned in", formatDuration(profile.compile),
+                           profile.compile));
   if (resumed)
     rows.push_back(
         numberRow("resumed_from", "resumed from", fmt::format("step {}", start), static_cast<double>(start)));
@@ -324,7 +328,8 @@ Status TrainRun::startState() {
   if (options.profile) {
     program->profileSteps();
     if (!program->stepProfile())
-      report.note("the program was not compiled for a profile by op (that takes --target=cpu): only the parts of the run are timed");
+      report.note("the program was not compiled for a profile by op (that takes --target=cpu): only the parts of the "
+                  "run are timed");
   }
   Status loaded = resumed ? loadCheckpoint(*resumed, program->state().model, program->state().optimizer)
                           : initialize(program->state(), plan->signature.parameters);

@@ -152,8 +152,7 @@ void TrainRun::summarize(int64_t step, double seconds) {
     rows.push_back(numberRow("loss", "loss", fmt::format("{:.4f}", lastLoss), lastLoss));
     double speed = tokens / std::max(profile.step + profile.data, 1e-9);
     rows.push_back(numberRow("tokens_per_second", "speed", formatCount(speed) + " tokens/s", speed));
-    if (double flops =
-            static_cast<double>(plan->flops) * static_cast<double>(steps) / std::max(profile.step, 1e-9);
+    if (double flops = static_cast<double>(plan->flops) * static_cast<double>(steps) / std::max(profile.step, 1e-9);
         flops > 0)
       rows.push_back(numberRow("flops_per_second", "arithmetic", formatCount(flops) + "FLOP/s", flops));
   }

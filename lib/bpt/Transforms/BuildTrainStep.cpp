@@ -1,20 +1,14 @@
-// bpt-build-train-step: adds @train_step: loss, gradients, clipping and AdamW in place, with micro-steps if asked for.
+// Builds @train_step: loss, gradients, clipping and AdamW in place, with micro-steps if asked for.
 #include "bpt/Analysis/ModelFlops.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Interfaces/ReverseMode.h"
 #include "bpt/Transforms/Differentiate.h"
 #include "bpt/Transforms/EntryInfo.h"
-#include "bpt/Transforms/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Iterators.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
-
-namespace bpt {
-#define GEN_PASS_DEF_BUILDTRAINSTEPPASS
-#include "bpt/Transforms/Passes.h.inc"
-} // namespace bpt
 
 using namespace mlir;
 
@@ -40,7 +34,8 @@ private:
   void createPrimals();
   LogicalResult findTargets();
   void countTargets();
-  LogicalResult buildGradients(ArrayRef<Value> inputs, Value seedCotangent, SmallVectorImpl<Value> &gradients, Value &value);
+  LogicalResult buildGradients(ArrayRef<Value> inputs, Value seedCotangent, SmallVectorImpl<Value> &gradients,
+                               Value &value);
   LogicalResult buildMicroSteps();
   Value getMicroBatch(Value all, unsigned lossArgument, Value step);
   Value createNorm(ArrayRef<Value> values);
@@ -68,7 +63,8 @@ private:
   /// By the number of the loss's argument.
   SmallVector<Value> lossInputs;
   Value step, learningRate, lossValue, norm;
-  /// With micro-steps: the loss's argument that holds the targets, and how many of them are valid; none: losses are averaged.
+  /// With micro-steps: the loss's argument that holds the targets, and how many of them are valid; none: losses are
+  /// averaged.
   std::optional<unsigned> targets;
   Value validCount;
   int64_t ignoreIndex = 0;
@@ -116,7 +112,8 @@ LogicalResult TrainStepBuilder::checkLoss() {
              << getArgumentName(loss, i) << "' of type " << type;
     Type wide = getAccumulatorType(type.getElementType());
     if (accumulator && accumulator != wide)
-      return loss.emitError("expected all parameters to be f64 or none, but got '") << getArgumentName(loss, i) << "' of type " << type;
+      return loss.emitError("expected all parameters to be f64 or none, but got '")
+             << getArgumentName(loss, i) << "' of type " << type;
     accumulator = wide;
     parameters.push_back(i);
   }
@@ -178,8 +175,9 @@ Value TrainStepBuilder::createMapped(ValueRange inputs, Value out, function_ref<
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
   return linalg::GenericOp::create(builder, loc, out.getType(), inputs, out, maps, iterators,
                                    [&](OpBuilder &inner, Location, ValueRange arguments) {
-    linalg::YieldOp::create(inner, loc, body(inner, arguments));
-  }).getResult(0);
+                                     linalg::YieldOp::create(inner, loc, body(inner, arguments));
+                                   })
+      .getResult(0);
 }
 
 Value TrainStepBuilder::createScalar(Type element, double value) {
@@ -221,7 +219,8 @@ LogicalResult TrainStepBuilder::findTargets() {
     }
     auto argument = dyn_cast<BlockArgument>(value);
     if (!argument)
-      return entropy.emitOpError("expected targets that are an argument of the loss, to count them over all micro-steps, but ")
+      return entropy.emitOpError(
+                 "expected targets that are an argument of the loss, to count them over all micro-steps, but ")
              << "they are computed; use accumulate=1";
     targets = argument.getArgNumber();
     ignoreIndex = entropy.getIgnoreIndex();
@@ -231,8 +230,9 @@ LogicalResult TrainStepBuilder::findTargets() {
   WalkResult walk = cast<ModuleOp>(loss->getParentOp()).walk([&](LinearCrossEntropyOp op) {
     if (op->getParentOfType<func::FuncOp>() != loss && !op->getParentOfType<func::FuncOp>().isPrivate())
       return WalkResult::advance();
-    op.emitOpError("expected the loss to be the result of this op when accumulate > 1, but it is computed further or not at "
-                   "the top of @")
+    op.emitOpError(
+        "expected the loss to be the result of this op when accumulate > 1, but it is computed further or not at "
+        "the top of @")
         << loss.getName() << "; use accumulate=1";
     return WalkResult::interrupt();
   });
@@ -249,20 +249,24 @@ void TrainStepBuilder::countTargets() {
   out = linalg::FillOp::create(builder, loc, zero, out).getResult(0);
   SmallVector<AffineMap> maps = {builder.getMultiDimIdentityMap(rank), AffineMap::get(rank, 0, builder.getContext())};
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::reduction);
-  validCount = linalg::GenericOp::create(builder, loc, out.getType(), all, out, maps, iterators,
-                                         [&](OpBuilder &inner, Location, ValueRange a) {
-    Value ignored = arith::ConstantOp::create(inner, loc, inner.getIntegerAttr(a[0].getType(), ignoreIndex));
-    Value valid = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::ne, a[0], ignored);
-    Value one = arith::ExtUIOp::create(inner, loc, i64, valid);
-    linalg::YieldOp::create(inner, loc, arith::AddIOp::create(inner, loc, a[1], one).getResult());
-  }).getResult(0);
+  validCount = linalg::GenericOp::create(
+                   builder, loc, out.getType(), all, out, maps, iterators,
+                   [&](OpBuilder &inner, Location, ValueRange a) {
+                     Value ignored =
+                         arith::ConstantOp::create(inner, loc, inner.getIntegerAttr(a[0].getType(), ignoreIndex));
+                     Value valid = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::ne, a[0], ignored);
+                     Value one = arith::ExtUIOp::create(inner, loc, i64, valid);
+                     linalg::YieldOp::create(inner, loc, arith::AddIOp::create(inner, loc, a[1], one).getResult());
+                   })
+                   .getResult(0);
 }
 
 /// What micro-step `number` passes to the loss: a slice of the data; a seed of its own.
 Value TrainStepBuilder::getMicroBatch(Value all, unsigned lossArgument, Value number) {
   auto type = cast<RankedTensorType>(loss.getArgument(lossArgument).getType());
   if (type.getRank() > 0) {
-    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, all), offsets(sizes.size(), builder.getIndexAttr(0)),
+    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, all),
+                              offsets(sizes.size(), builder.getIndexAttr(0)),
                               strides(sizes.size(), builder.getIndexAttr(1));
     sizes[0] = builder.getIndexAttr(1);
     offsets[0] = number;
@@ -320,16 +324,18 @@ LogicalResult TrainStepBuilder::buildMicroSteps() {
   return success();
 }
 
-/// The loss of `inputs` at the insertion point and its backward. `gradients`: accumulators (null: none) and then the gradients.
-LogicalResult TrainStepBuilder::buildGradients(ArrayRef<Value> inputs, Value cotangent, SmallVectorImpl<Value> &gradients,
-                                               Value &value) {
+/// The loss of `inputs` at the insertion point and its backward. `gradients`: accumulators (null: none) and then the
+/// gradients.
+LogicalResult TrainStepBuilder::buildGradients(ArrayRef<Value> inputs, Value cotangent,
+                                               SmallVectorImpl<Value> &gradients, Value &value) {
   IRMapping mapping;
   mapping.map(loss.getArguments(), inputs);
   VJPContext context(functions, std::nullopt);
   Backward backward(context, builder, loss.front(), mapping);
   if (targets)
     for (Operation *op : backward.getOperations())
-      if (auto entropy = dyn_cast<LinearCrossEntropyOp>(op); entropy && entropy->getResult(0) == backward.getResults()[0])
+      if (auto entropy = dyn_cast<LinearCrossEntropyOp>(op);
+          entropy && entropy->getResult(0) == backward.getResults()[0])
         entropy.getValidCountMutable().assign(validCount);
   SmallVector<Value> sources;
   for (unsigned i : parameters)
@@ -374,8 +380,9 @@ Value TrainStepBuilder::createRate() {
   if (!accumulator.isF64())
     return learningRate;
   Value out = tensor::EmptyOp::create(builder, loc, ArrayRef<int64_t>{}, accumulator);
-  return createMapped(learningRate, out,
-                      [&](OpBuilder &inner, ValueRange a) -> Value { return arith::ExtFOp::create(inner, loc, accumulator, a[0]); });
+  return createMapped(learningRate, out, [&](OpBuilder &inner, ValueRange a) -> Value {
+    return arith::ExtFOp::create(inner, loc, accumulator, a[0]);
+  });
 }
 
 void TrainStepBuilder::createUpdate(size_t p, Value rate) {
@@ -384,8 +391,8 @@ void TrainStepBuilder::createUpdate(size_t p, Value rate) {
   SmallVector<Value> outs = {masters[p], firstMoments[p], secondMoments[p]};
   auto update = AdamWOp::create(builder, loc, TypeRange(ValueRange(outs)), gradients[p], step, rate,
                                 options.clip > 0 ? norm : Value(), outs, /*workspace=*/Value(), f64(options.beta1),
-                                f64(options.beta2), f64(options.eps), f64(decay && decay.getValue() ? options.weightDecay : 0),
-                                f64(options.clip));
+                                f64(options.beta2), f64(options.eps),
+                                f64(decay && decay.getValue() ? options.weightDecay : 0), f64(options.clip));
   masters[p] = update->getResult(0);
   firstMoments[p] = update->getResult(1);
   secondMoments[p] = update->getResult(2);
@@ -400,7 +407,8 @@ void TrainStepBuilder::createUpdatesAtEnd() {
     createUpdate(p, rate);
 }
 
-/// Without, each goes into its update as it is made, after the last use of its parameter; the norm is that of the gradients' norms.
+/// Without, each goes into its update as it is made, after the last use of its parameter; the norm is that of the
+/// gradients' norms.
 void TrainStepBuilder::createUpdatesInBetween() {
   Block &body = function.getBody().front();
   builder.setInsertionPointToStart(&body);
@@ -468,28 +476,5 @@ FailureOr<func::FuncOp> TrainStepBuilder::run() {
 FailureOr<func::FuncOp> buildTrainStep(func::FuncOp loss, const TrainStepOptions &options) {
   return TrainStepBuilder(loss, options).run();
 }
-
-namespace {
-struct BuildTrainStep : impl::BuildTrainStepPassBase<BuildTrainStep> {
-  using Base::Base;
-
-  void runOnOperation() override {
-    if (optimizer != "adamw") {
-      getOperation().emitError("expected optimizer=adamw, but got '") << optimizer << "'";
-      return signalPassFailure();
-    }
-    TrainStepOptions options;
-    options.beta1 = beta1;
-    options.beta2 = beta2;
-    options.eps = eps;
-    options.weightDecay = weightDecay;
-    options.clip = clip;
-    options.accumulate = accumulate;
-    FailureOr<func::FuncOp> loss = findFunction(getOperation(), function);
-    if (failed(loss) || failed(buildTrainStep(*loss, options)))
-      signalPassFailure();
-  }
-};
-} // namespace
 
 } // namespace bpt

@@ -1,4 +1,5 @@
-// Segments: a checkpoint around several layers, so that only the input of the first is kept between forward and backward.
+// Segments: a checkpoint around several layers, so that only the input of the first is kept between forward and
+// backward.
 #include "FormBlocks.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
@@ -24,8 +25,8 @@ void wrap(ArrayRef<CheckpointOp> layers) {
   CheckpointOp first = layers.front();
   OpBuilder builder(first);
   Location loc = first.getLoc();
-  auto segment = CheckpointOp::create(builder, loc, TypeRange(ValueRange(results)), inputs.getArrayRef(), FlatSymbolRefAttr(),
-                                      Keep::Input);
+  auto segment = CheckpointOp::create(builder, loc, TypeRange(ValueRange(results)), inputs.getArrayRef(),
+                                      FlatSymbolRefAttr(), Keep::Input);
   SmallVector<Location> locations(inputs.size(), loc);
   Block *body = builder.createBlock(&segment.getBody(), {}, TypeRange(ValueRange(inputs.getArrayRef())), locations);
   IRMapping mapping;

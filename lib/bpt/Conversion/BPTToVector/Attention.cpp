@@ -1,5 +1,5 @@
-// bpt.attention: online softmax over blocks of keys, one work item for each head and block of queries; for a short query several, each
-// with a share of the keys, whose sums are put together at the end.
+// bpt.attention: online softmax over blocks of keys, one work item for each head and block of queries; for a short
+// query several, each with a share of the keys, whose sums are put together at the end.
 #include "AttentionScores.h"
 #include "Chunks.h"
 #include "Lowerings.h"
@@ -72,7 +72,8 @@ private:
     auto [begin, end] = s.getKeysOfQueries();
     if (s.tiles.splits > 1) {
       Value steps = e.ceilDiv(e.sub(e.max(end, begin), begin), s.tiles.keyBlock);
-      Value share = e.mul(e.ceilDiv(steps, s.tiles.splits), s.tiles.keyBlock), first = e.add(begin, e.mul(split, share));
+      Value share = e.mul(e.ceilDiv(steps, s.tiles.splits), s.tiles.keyBlock),
+            first = e.add(begin, e.mul(split, share));
       e.loop(first, e.min(e.add(first, share), end), s.tiles.keyBlock, [&](Value k0) { emitBlock(k0); });
       return emitSums(split);
     }
@@ -154,8 +155,8 @@ private:
     }
   }
 
-  /// The same with the largest score so far as the reference: rescales what was summed with another one. Where keys are first seen,
-  /// and where scores have grown a lot.
+  /// The same with the largest score so far as the reference: rescales what was summed with another one. Where keys are
+  /// first seen, and where scores have grown a lot.
   void emitNewReference(Value panel, BlockRange range) {
     int64_t vectors = s.getVectors(), rows = s.tiles.rows;
     Emitter::Values none(vectors, e.splat(-infinity)), reference, sums(vectors, e.splat(0));

@@ -48,8 +48,8 @@ private:
   void clear(Value block, Value rows, int64_t columns);
   /// out[b, first + row, head, :] += factor * block[row, :]
   void addRows(Value block, Value out, Value head, Value first, Value count, double factor);
-  /// dbias += a block [keys][queries] of gradients of scores, summed where dbias has one row or column. `block`: batch, head,
-  /// blocks of queries and keys.
+  /// dbias += a block [keys][queries] of gradients of scores, summed where dbias has one row or column. `block`: batch,
+  /// head, blocks of queries and keys.
   void addBias(Value gradients, ArrayRef<Value> block);
   /// The sum of dquery of share number `split` of the keys: [B, S, H, D] in the workspace.
   Value getQuerySum(Value split);
@@ -365,13 +365,15 @@ void AttentionBackward::addBias(Value gradients, ArrayRef<Value> block) {
   addScalar(total, e.index(0), e.index(0));
 }
 
-/// Whether each element of dbias belongs to one pair of query and key, and is the gradient of the scores as the other gradients
-/// need it.
+/// Whether each element of dbias belongs to one pair of query and key, and is the gradient of the scores as the other
+/// gradients need it.
 static bool isElementwiseBias(AttentionGradOp op, const AttentionFeatures &features) {
   if (!features.bias || features.softcap)
     return false;
   auto bias = cast<MemRefType>(op.getBias().getType()), query = cast<MemRefType>(op.getQuery().getType());
-  auto isShared = [&](int64_t dim, int64_t queryDim) { return bias.getDimSize(dim) == 1 && query.getDimSize(queryDim) != 1; };
+  auto isShared = [&](int64_t dim, int64_t queryDim) {
+    return bias.getDimSize(dim) == 1 && query.getDimSize(queryDim) != 1;
+  };
   return !isShared(0, 0) && !isShared(1, 2) && bias.getDimSize(2) != 1 && bias.getDimSize(3) != 1;
 }
 

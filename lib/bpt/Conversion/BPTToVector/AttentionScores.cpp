@@ -122,7 +122,8 @@ void AttentionScores::fetchRows(Value memref, Value head, Value begin, Value end
   int64_t line = 64 * 8 / cast<MemRefType>(matrix.getType()).getElementTypeBitWidth();
   e.loop(begin, end, 1, [&](Value row) {
     for (int64_t d = 0; d < tiles.headDim; d += line)
-      memref::PrefetchOp::create(e, matrix, ValueRange{e.min(row, last), e.index(d)}, /*isWrite=*/false, /*localityHint=*/2,
+      memref::PrefetchOp::create(e, matrix, ValueRange{e.min(row, last), e.index(d)}, /*isWrite=*/false,
+                                 /*localityHint=*/2,
                                  /*isDataCache=*/true);
   });
 }

@@ -103,17 +103,16 @@ public:
   //----------------------------------------------------------------------------===//
   /// Rows of the block of keys that some query of the panel may see, in whole register tiles where the block allows.
   BlockRange getVisibleKeys(Value panel);
-  /// What is done with a register tile: its first row, rows x vectors vectors in row-major order, and what is carried from tile to
-  /// tile; returns what is carried on.
+  /// What is done with a register tile: its first row, rows x vectors vectors in row-major order, and what is carried
+  /// from tile to tile; returns what is carried on.
   using TileBody = llvm::function_ref<Emitter::Values(Value row, mlir::ValueRange tile, mlir::ValueRange carried)>;
-  /// Rows of `left` . panel by register tiles. The last tile may go beyond the range. Sums begin at 0, not at what will be subtracted
-  /// from them: large scores would lose bits.
+  /// Rows of `left` . panel by register tiles. The last tile may go beyond the range. Sums begin at 0, not at what will
+  /// be subtracted from them: large scores would lose bits.
   Emitter::Values emitProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried, TileBody body);
   /// Scores of the panel in base 2: products with softcap and bias, -inf where invisible or beyond the block.
   Emitter::Values emitScores(Value panel, BlockRange range, mlir::ValueRange carried, TileBody body);
   /// body(position in the tile, vector, indices into blocks of scores)
-  void visitTile(Value panel, Value row,
-                 llvm::function_ref<void(int64_t i, int64_t vector, mlir::ValueRange at)> body);
+  void visitTile(Value panel, Value row, llvm::function_ref<void(int64_t i, int64_t vector, mlir::ValueRange at)> body);
   /// Loads the block of bias, and draws the dropout factors: whole blocks, before the panels.
   void loadBias();
   void drawDropout(Value panel, BlockRange range);

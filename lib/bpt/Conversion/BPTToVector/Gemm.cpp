@@ -8,7 +8,8 @@ using namespace mlir;
 
 namespace bpt {
 
-//===--- matrices ------------------------------------------------------------------------------------------------------===//
+//===--- matrices
+//------------------------------------------------------------------------------------------------------===//
 
 static Value advance(Emitter &e, Value position, Value count) { return position ? e.add(position, count) : count; }
 
@@ -20,7 +21,8 @@ Matrix Matrix::dropRows(Emitter &e, Value count) const {
 }
 Matrix Matrix::dropColumns(Emitter &e, Value count) const { return transpose().dropRows(e, count).transpose(); }
 
-//===--- the register tile ---------------------------------------------------------------------------------------------===//
+//===--- the register tile
+//---------------------------------------------------------------------------------------------===//
 
 SmallVector<Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, Value begin, Value end, ValueRange init,
                                     function_ref<Value(int64_t, Value)> a, function_ref<Value(Value, int64_t)> b,
@@ -55,7 +57,8 @@ static MemRefType getPanelType(Emitter &e, const GemmTiles &tiles) {
   return MemRefType::get({ShapedType::kDynamic, tiles.getPanel()}, e.accumulator);
 }
 
-/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is stored by rows or, `byDepth`, by columns.
+/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is stored by rows or, `byDepth`, by
+/// columns.
 static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, bool byDepth, Value a, Value panel, Value block,
                      Value column, Value i, Value k) {
   SmallVector<Value> zeros(rows * tiles.vectors, e.splat(0)), rowNumbers, columnNumbers;
@@ -92,13 +95,14 @@ static void emitPrefetch(Emitter &e, const Fetch &fetch, Value first, Value end)
   Value last = e.sub(e.dim(fetch.memref, 0), 1);
   e.loop(e.add(fetch.row, first), e.add(fetch.row, end), 1, [&](Value row) {
     for (int64_t i = 0; i < fetch.columns; i += line)
-      memref::PrefetchOp::create(e, fetch.memref, ValueRange{e.min(row, last), e.add(fetch.column, i)}, /*isWrite=*/false,
+      memref::PrefetchOp::create(e, fetch.memref, ValueRange{e.min(row, last), e.add(fetch.column, i)},
+                                 /*isWrite=*/false,
                                  /*localityHint=*/2, /*isDataCache=*/true);
   });
 }
 
-/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, each of which fetches its share of `fetch`, then one
-/// tile of the rows that are left.
+/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, each of which fetches its share of
+/// `fetch`, then one tile of the rows that are left.
 static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, bool byDepth, Value a, Value panel,
                       Value block, Value column, Value m, Value k, const Fetch &fetch) {
   Type index = e.getIndexType();
@@ -129,7 +133,8 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
   });
 }
 
-//===--- blocks of C ---------------------------------------------------------------------------------------------------===//
+//===--- blocks of C
+//---------------------------------------------------------------------------------------------------===//
 
 SmallVector<Value> Gemm::takeBlocks(int64_t copies) {
   int64_t panels = std::max<int64_t>(tiles.blockColumns / tiles.getPanel() / copies, 1);
@@ -160,8 +165,8 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k
 
 /// The columns of each B are columns [column, column + n) of what is packed in `shared`, if anything is.
 void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k) {
-  // A is copied with the stride of one block, so that the register tile walks few pages; where its rows are the depth it
-  // stays that way, the tile reads both orders equally fast.
+  // A is copied with the stride of one block, so that the register tile walks few pages; where its rows are the depth
+  // it stays that way, the tile reads both orders equally fast.
   SmallVector<int64_t> shape{tiles.blockRows, tiles.blockDepth};
   if (a.transposed)
     std::swap(shape[0], shape[1]);
@@ -177,7 +182,8 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
     else
       emitPackRows(e, kernels, partA, m, depth, rowsA);
     // Of the next block of A each panel of the last term fetches a share.
-    Value nextA = e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
+    Value nextA =
+        e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
     Value shareA = e.ceilDiv(nextA, e.max(e.ceilDiv(n, tiles.getPanel()), 1));
     for (const Term &term : terms)
       e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
@@ -200,8 +206,8 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
 }
 
 /// Packs the panel of columns from `column` on and multiplies.
-void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value start, Value firstColumn, Value column, Value m,
-                              Value n, Value depth) {
+void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value start, Value firstColumn, Value column,
+                              Value m, Value n, Value depth) {
   Matrix b = term.b.dropRows(e, start).dropColumns(e, firstColumn);
   emitPackPanel(e, kernels, b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
   // Fetched is the panel beside this one, or the first one of the next depth.
@@ -214,15 +220,16 @@ void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value sta
             {next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
 }
 
-//===--- shared panels -------------------------------------------------------------------------------------------------===//
+//===--- shared panels
+//-------------------------------------------------------------------------------------------------===//
 
 /// The panel of columns from `column` on, for the depth [start, start + depth).
 Value Gemm::getPanel(const SharedPanels &shared, Value start, Value depth, Value column) {
   int64_t bytes = e.accumulator.getIntOrFloatBitWidth() / 8;
   Value rows = e.roundUp(depth, e.lanes);
   Value elements = e.add(e.mul(start, shared.columns), e.mul(column, rows));
-  return e.view(shared.bytes, e.add(shared.offset, e.mul(elements, bytes)), {ShapedType::kDynamic, tiles.getPanel()}, {rows},
-                e.accumulator);
+  return e.view(shared.bytes, e.add(shared.offset, e.mul(elements, bytes)), {ShapedType::kDynamic, tiles.getPanel()},
+                {rows}, e.accumulator);
 }
 
 /// One parallel phase over panels, of no items where nothing is packed.
@@ -231,8 +238,8 @@ void Gemm::packPanels(const SharedPanels &shared, Matrix b, Value n, Value k) {
   e.parallel(e.select(shared.isPacked, items, e.index(0)), [&](Value item) {
     Value start = e.mul(e.rem(item, depths), tiles.blockDepth), column = e.mul(e.div(item, depths), tiles.getPanel());
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
-    emitPackPanel(e, kernels, b.dropRows(e, start).dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()),
-                  getPanel(shared, start, depth, column));
+    emitPackPanel(e, kernels, b.dropRows(e, start).dropColumns(e, column), depth,
+                  e.min(e.sub(n, column), tiles.getPanel()), getPanel(shared, start, depth, column));
   });
 }
 
@@ -247,20 +254,24 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
                             function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
   int64_t capacity = kernels.getSharedScratchBytes() / (e.accumulator.getIntOrFloatBitWidth() / 8);
   auto emit = [&](Value first, Value columns, ArrayRef<SharedPanels> shared) {
-    parallelBlocks({}, m, columns, copies, [&](Block block, ArrayRef<Value> blocks) {
-      for (Value sums : blocks)
-        clear(sums, block.rows, block.columns);
-      for (size_t i = 0; i < products.size();) {
-        const Product &product = products[i];
-        SmallVector<Term> terms;
-        do
-          terms.push_back({blocks[products[i].accumulator], products[i].b.dropColumns(e, first), shared.empty() ? nullptr : &shared[i]});
-        while (++i < products.size() && sharesLeft(products[i], products[i - 1]));
-        accumulate(product.a.dropRows(e, block.row), terms, block.column, block.rows, block.columns, product.depth);
-      }
-      block.column = e.add(first, block.column);
-      body(block, blocks);
-    }, unit);
+    parallelBlocks(
+        {}, m, columns, copies,
+        [&](Block block, ArrayRef<Value> blocks) {
+          for (Value sums : blocks)
+            clear(sums, block.rows, block.columns);
+          for (size_t i = 0; i < products.size();) {
+            const Product &product = products[i];
+            SmallVector<Term> terms;
+            do
+              terms.push_back({blocks[products[i].accumulator], products[i].b.dropColumns(e, first),
+                               shared.empty() ? nullptr : &shared[i]});
+            while (++i < products.size() && sharesLeft(products[i], products[i - 1]));
+            accumulate(product.a.dropRows(e, block.row), terms, block.column, block.rows, block.columns, product.depth);
+          }
+          block.column = e.add(first, block.column);
+          body(block, blocks);
+        },
+        unit);
   };
   if (capacity == 0)
     return emit(e.index(0), n, {});
@@ -297,9 +308,8 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
 }
 
 void Gemm::visit(Value m, Value n, function_ref<void(Value, Value, Value)> body) {
-  e.loop(e.index(0), m, 1, [&](Value row) {
-    e.columns(n, [&](Value column, Value mask) { body(row, column, mask); });
-  });
+  e.loop(e.index(0), m, 1,
+         [&](Value row) { e.columns(n, [&](Value column, Value mask) { body(row, column, mask); }); });
 }
 
 void Gemm::visitDepthParts(Value depth, function_ref<void(Value, Value)> body) {
@@ -307,7 +317,8 @@ void Gemm::visitDepthParts(Value depth, function_ref<void(Value, Value)> body) {
   e.loop(e.index(0), e.max(depth, 1), part, [&](Value first) { body(first, e.min(e.sub(depth, first), part)); });
 }
 
-//===--- parallel loops ------------------------------------------------------------------------------------------------===//
+//===--- parallel loops
+//------------------------------------------------------------------------------------------------===//
 
 /// At least this many work items, where the matrix allows it: enough to keep a few threads evenly busy.
 static constexpr int64_t wantedItems = 16;

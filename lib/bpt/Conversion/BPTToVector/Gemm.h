@@ -7,8 +7,8 @@
 namespace bpt {
 
 /// A matrix inside a memref of any rank whose last dim has stride 1. Row r and column c of the matrix are the element
-/// [rowIndices(row + r).., column + c]; transposed: [rowIndices(row + c).., column + r]. The leading dims count as one in
-/// row-major order, contiguous or not.
+/// [rowIndices(row + r).., column + c]; transposed: [rowIndices(row + c).., column + r]. The leading dims count as one
+/// in row-major order, contiguous or not.
 struct Matrix {
   mlir::Value memref;
   bool transposed = false;
@@ -24,8 +24,7 @@ struct Matrix {
 /// Emits products into blocks of C that live in the thread's scratch.
 class Gemm {
 public:
-  Gemm(Emitter &e, KernelCache &kernels)
-      : e(e), kernels(kernels), tiles(GemmTiles::get(e.accumulator, e.target)) {}
+  Gemm(Emitter &e, KernelCache &kernels) : e(e), kernels(kernels), tiles(GemmTiles::get(e.accumulator, e.target)) {}
 
   Emitter &e;
   KernelCache &kernels;
@@ -38,12 +37,14 @@ public:
 
   /// block[0..m, 0..n) = 0
   void clear(mlir::Value block, mlir::Value m, mlir::Value n);
-  /// block[0..m, 0..n) += A[0..m, 0..k) * B[0..k, 0..n); m, n at most the block's size. Sums run over k in order, a fresh sum for
-  /// each blockDepth. Lanes of the block beyond n may get garbage; memory of A and B beyond m, n, k is not read.
+  /// block[0..m, 0..n) += A[0..m, 0..k) * B[0..k, 0..n); m, n at most the block's size. Sums run over k in order, a
+  /// fresh sum for each blockDepth. Lanes of the block beyond n may get garbage; memory of A and B beyond m, n, k is
+  /// not read.
   void accumulate(mlir::Value block, Matrix a, Matrix b, mlir::Value m, mlir::Value n, mlir::Value k);
 
   /// Visits block[0..m, 0..n) row by row, a vector at a time: body(row, column, mask); mask is null for full vectors.
-  void visit(mlir::Value m, mlir::Value n, llvm::function_ref<void(mlir::Value row, mlir::Value column, mlir::Value mask)> body);
+  void visit(mlir::Value m, mlir::Value n,
+             llvm::function_ref<void(mlir::Value row, mlir::Value column, mlir::Value mask)> body);
 
   /// A product that is added to one of the blocks of accumulators of `parallelProducts`.
   struct Product {
@@ -51,23 +52,26 @@ public:
     Matrix a, b;
     mlir::Value depth;
   };
-  /// One parallel phase over the blocks of an m x n matrix, or one for each part of its columns: the accumulators of a block hold
-  /// the sums of their products, in order, when the body gets them. Right operands are packed once for all items where that pays
-  /// (Analysis/TileSizes.h, SharedPacking). Blocks begin at multiples of `unit` columns, a multiple of the panel (0: the panel).
+  /// One parallel phase over the blocks of an m x n matrix, or one for each part of its columns: the accumulators of a
+  /// block hold the sums of their products, in order, when the body gets them. Right operands are packed once for all
+  /// items where that pays (Analysis/TileSizes.h, SharedPacking). Blocks begin at multiples of `unit` columns, a
+  /// multiple of the panel (0: the panel).
   void parallelProducts(mlir::Value m, mlir::Value n, int64_t copies, llvm::ArrayRef<Product> products,
-                        llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body, int64_t unit = 0);
+                        llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body,
+                        int64_t unit = 0);
 
   /// Visits a depth in parts that leave room for columns in the shared scratch: body(first, length). A depth of 0 is
   /// one part, too. For destinations that can keep the sums between the parts.
   void visitDepthParts(mlir::Value depth, llvm::function_ref<void(mlir::Value first, mlir::Value length)> body);
 
-  /// One parallel phase over the blocks of `count` matrices of m x n (count null: one). The body gets the item's block and
-  /// `copies` accumulator blocks in scratch (each at least block.rows x block.columns, to be cleared). Blocks are smaller when
-  /// there would be few of them, and narrower with more copies.
+  /// One parallel phase over the blocks of `count` matrices of m x n (count null: one). The body gets the item's block
+  /// and `copies` accumulator blocks in scratch (each at least block.rows x block.columns, to be cleared). Blocks are
+  /// smaller when there would be few of them, and narrower with more copies.
   void parallelBlocks(mlir::Value count, mlir::Value m, mlir::Value n, int64_t copies,
-                      llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body, int64_t unit = 0);
-  /// For phases with items of their own: takes `copies` blocks [blockRows, blockColumns / copies] of accumulators and the packing
-  /// space from the scratch; inside `Emitter::parallel`, once.
+                      llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body,
+                      int64_t unit = 0);
+  /// For phases with items of their own: takes `copies` blocks [blockRows, blockColumns / copies] of accumulators and
+  /// the packing space from the scratch; inside `Emitter::parallel`, once.
   llvm::SmallVector<mlir::Value> takeBlocks(int64_t copies = 1);
 
 private:
@@ -83,7 +87,8 @@ private:
     Matrix b;
     const SharedPanels *shared;
   };
-  void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value k);
+  void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n,
+                  mlir::Value k);
   void accumulateOwnPanel(Matrix a, mlir::Value rowsA, const Term &term, mlir::Value start, mlir::Value firstColumn,
                           mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth);
   mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
@@ -92,22 +97,24 @@ private:
   mlir::Value packedA, packedB;
 };
 
-/// The inner loop by itself, for kernels with their own blocking (attention): returns the rows x vectors accumulators of
-/// init + sum over k in [begin, end) of a(row, k) * b(k, vector), row-major, in order of k, unrolled by `unroll`.
-/// `a` gives a scalar, `b` a vector, both of the accumulator type. 6 x 4 (AVX-512), 6 x 2 (AVX2) keep everything in registers.
-llvm::SmallVector<mlir::Value>
-emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, mlir::Value begin, mlir::Value end, mlir::ValueRange init,
-                 llvm::function_ref<mlir::Value(int64_t row, mlir::Value k)> a,
-                 llvm::function_ref<mlir::Value(mlir::Value k, int64_t vector)> b, int64_t unroll = 4);
+/// The inner loop by itself, for kernels with their own blocking (attention): returns the rows x vectors accumulators
+/// of init + sum over k in [begin, end) of a(row, k) * b(k, vector), row-major, in order of k, unrolled by `unroll`.
+/// `a` gives a scalar, `b` a vector, both of the accumulator type. 6 x 4 (AVX-512), 6 x 2 (AVX2) keep everything in
+/// registers.
+llvm::SmallVector<mlir::Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, mlir::Value begin,
+                                                mlir::Value end, mlir::ValueRange init,
+                                                llvm::function_ref<mlir::Value(int64_t row, mlir::Value k)> a,
+                                                llvm::function_ref<mlir::Value(mlir::Value k, int64_t vector)> b,
+                                                int64_t unroll = 4);
 
 /// Transposes `lanes` vectors of `lanes` accumulators in registers.
 llvm::SmallVector<mlir::Value> emitTranspose(Emitter &e, mlir::ValueRange vectors);
 
-/// panel[0..k, 0..panel) = B[0..k, 0..n) expanded to accumulators, zero beyond n. `panel` is a memref [>= k rounded up to the
-/// lanes][tiles.getPanel()]; rows from k on may get garbage. Transposed matrices are transposed in registers.
+/// panel[0..k, 0..panel) = B[0..k, 0..n) expanded to accumulators, zero beyond n. `panel` is a memref [>= k rounded up
+/// to the lanes][tiles.getPanel()]; rows from k on may get garbage. Transposed matrices are transposed in registers.
 void emitPackPanel(Emitter &e, KernelCache &kernels, Matrix b, mlir::Value k, mlir::Value n, mlir::Value panel);
-/// block[0..m, 0..k) = A[0..m, 0..k) expanded; rows of `block` have room for k rounded up to the lanes. The matrix is not transposed:
-/// copy A.transpose() to get the block the other way round.
+/// block[0..m, 0..k) = A[0..m, 0..k) expanded; rows of `block` have room for k rounded up to the lanes. The matrix is
+/// not transposed: copy A.transpose() to get the block the other way round.
 void emitPackRows(Emitter &e, KernelCache &kernels, Matrix a, mlir::Value m, mlir::Value k, mlir::Value block);
 
 } // namespace bpt

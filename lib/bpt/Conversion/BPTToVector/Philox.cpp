@@ -23,8 +23,8 @@ static Value broadcastLike(ImplicitLocOpBuilder &b, Type type, Value value) {
   return isa<VectorType>(type) && value.getType() != type ? vector::BroadcastOp::create(b, type, value) : value;
 }
 
-/// Low and high words of the products x * multiplier, as two products of 64 bits, of the even and the odd lanes: 7 instructions
-/// where arith.mului_extended on vectors of i32 becomes more than 20.
+/// Low and high words of the products x * multiplier, as two products of 64 bits, of the even and the odd lanes: 7
+/// instructions where arith.mului_extended on vectors of i32 becomes more than 20.
 static std::pair<Value, Value> buildProduct(ImplicitLocOpBuilder &b, Value x, uint32_t multiplier) {
   auto type = dyn_cast<VectorType>(x.getType());
   if (!type || type.getRank() != 1 || type.getDimSize(0) % 2) {
