@@ -11,8 +11,7 @@ using namespace mlir;
 
 namespace bpt {
 
-//===--- matrix products
-//-----------------------------------------------------------------------------------------------===//
+//===--- matrix products ------------------------------------------------------------------------------------------===//
 
 GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
   GemmTiles tiles;
@@ -35,8 +34,7 @@ int64_t GemmTiles::getScratchBytes(Type accumulator) const {
   return bytes * (blockRows * blockColumns + blockRows * blockDepth + blockDepth * getPanel());
 }
 
-//===--- schedules and dims
-//--------------------------------------------------------------------------------------------===//
+//===--- schedules and dims ---------------------------------------------------------------------------------------===//
 
 std::optional<int64_t> getScheduleEntry(Operation *op, StringRef name) {
   auto schedule = op->getAttrOfType<ScheduleAttr>("schedule");
@@ -82,8 +80,7 @@ static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes
   return min(max(chunks, 1) - 1, 1) * bytes;
 }
 
-//===--- feed-forward
-//--------------------------------------------------------------------------------------------------===//
+//===--- feed-forward ---------------------------------------------------------------------------------------------===//
 
 /// The hidden of one chunk of rows takes half as much as a weight per stored copy, within these bounds: large enough
 /// that weight gradients, which are read and written once a chunk, cost little beside the products (less where they
@@ -140,8 +137,7 @@ static SizeFormula getWorkspace(FeedForwardGradOp op, const TargetInfo &target) 
   return bytes + ifSeveral(ceilDiv(all, chunk), sums);
 }
 
-//===--- cross-entropy
-//-------------------------------------------------------------------------------------------------===//
+//===--- cross-entropy --------------------------------------------------------------------------------------------===//
 
 /// Elements of a block of logits in the gradient. With as many columns as rows the traffic of dinput and dweight, which
 /// are read and written once a block, is smallest.
@@ -231,8 +227,7 @@ static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &t
          ifSeveral(ceilDiv(rows, block.rows), alignSection(min(columns, block.columns) * width * 4));
 }
 
-//===--- all ops
-//-------------------------------------------------------------------------------------------------------===//
+//===--- all ops --------------------------------------------------------------------------------------------------===//
 
 int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
   auto product = [&](Value operand) {

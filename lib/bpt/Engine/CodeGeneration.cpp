@@ -84,8 +84,7 @@ Expected<std::string> Compiler::emitAssembly(llvm::Module &module, const Compile
   return emitFile(module, options, llvm::CodeGenFileType::AssemblyFile);
 }
 
-//===--- parts
-//-----------------------------------------------------------------------------------------------------------===//
+//===--- parts ----------------------------------------------------------------------------------------------------===//
 
 /// Parts have about this many instructions at least; more parts than four would not be compiled faster by most
 /// machines.

@@ -7,8 +7,7 @@ using namespace mlir;
 
 namespace bpt::definition {
 
-//===- Scalars
-//------------------------------------------------------------------------------------------------------===//
+//===- Scalars ----------------------------------------------------------------------------------------------------===//
 
 static Value buildConstant(ImplicitLocOpBuilder &builder, Type type, double value) {
   if (isa<FloatType>(type))
@@ -92,8 +91,7 @@ Scalar select(Scalar condition, Scalar yes, Scalar no) {
   return {builder, arith::SelectOp::create(builder, condition.get(), yes.get(typed), no.get(typed))};
 }
 
-//===- Tensors
-//------------------------------------------------------------------------------------------------------===//
+//===- Tensors ----------------------------------------------------------------------------------------------------===//
 
 Indices Definition::loops(unsigned begin, unsigned end) {
   Indices result;
@@ -124,8 +122,7 @@ bool Definition::isNarrow(Value tensor) {
   return element && element.getWidth() < cast<FloatType>(accumulator).getWidth();
 }
 
-//===- Loops
-//--------------------------------------------------------------------------------------------------------===//
+//===- Loops ------------------------------------------------------------------------------------------------------===//
 
 /// Number of loops that `accesses` name.
 static unsigned countLoops(ArrayRef<Access> accesses) {

@@ -44,8 +44,7 @@ public:
   const AttentionOperands o;
   Value batch, queries, keys, heads, groups; ///< B, S, T, H, G
 
-  //===--- one phase
-  //-------------------------------------------------------------------------------------------------===//
+  //===--- one phase ----------------------------------------------------------------------------------------------===//
   /// Takes the scratch of a work item; inside Emitter::parallel.
   void takeScratch(const AttentionTiles &tiles, const AttentionFeatures &features, const AttentionScratch &layout);
   AttentionTiles tiles;
@@ -57,8 +56,7 @@ public:
   Value accumulator, dkey, dvalue;                  ///< [..][paddedDim]
   Value maximum, total, factor;                     ///< [queryBlock]
 
-  //===--- the current blocks
-  //----------------------------------------------------------------------------------------===//
+  //===--- the current blocks -------------------------------------------------------------------------------------===//
   Value b, h, g;        ///< batch, query head, key head
   Value q0, queryCount; ///< queries [q0, q0 + queryCount)
   Value k0, keyCount;   ///< keys [k0, k0 + keyCount)
@@ -99,8 +97,7 @@ public:
   /// All queries that may see some key of the block, from a multiple of the query block.
   BlockRange getQueriesOfKeys();
 
-  //===--- scores of one panel of queries
-  //----------------------------------------------------------------------------===//
+  //===--- scores of one panel of queries -------------------------------------------------------------------------===//
   /// Rows of the block of keys that some query of the panel may see, in whole register tiles where the block allows.
   BlockRange getVisibleKeys(Value panel);
   /// What is done with a register tile: its first row, rows x vectors vectors in row-major order, and what is carried
@@ -119,8 +116,7 @@ public:
   /// target[rows outside the range] = 0 for the panel.
   void clearOutside(Value target, Value panel, BlockRange range);
 
-  //===--- products over keys or queries
-  //-----------------------------------------------------------------------------===//
+  //===--- products over keys or queries --------------------------------------------------------------------------===//
   /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is
   /// stored [step][row], otherwise [row][step]. `overwrite`: out[..] = the sum.
   void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
@@ -130,8 +126,7 @@ public:
   BlockRange getKeysOfRows(Value row);
   BlockRange getQueriesOfRows(Value row);
 
-  //===--- pieces
-  //----------------------------------------------------------------------------------------------------===//
+  //===--- pieces -------------------------------------------------------------------------------------------------===//
   int64_t getVectors() const { return tiles.vectors; }
   /// Lane of vector `v` of `panel` in rows of scores.
   Value lane(Value panel, int64_t v) { return e.add(e.mul(panel, tiles.getPanel()), v * tiles.lanes); }

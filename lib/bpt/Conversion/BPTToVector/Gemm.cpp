@@ -8,8 +8,7 @@ using namespace mlir;
 
 namespace bpt {
 
-//===--- matrices
-//------------------------------------------------------------------------------------------------------===//
+//===--- matrices -------------------------------------------------------------------------------------------------===//
 
 static Value advance(Emitter &e, Value position, Value count) { return position ? e.add(position, count) : count; }
 
@@ -21,8 +20,7 @@ Matrix Matrix::dropRows(Emitter &e, Value count) const {
 }
 Matrix Matrix::dropColumns(Emitter &e, Value count) const { return transpose().dropRows(e, count).transpose(); }
 
-//===--- the register tile
-//---------------------------------------------------------------------------------------------===//
+//===--- the register tile ----------------------------------------------------------------------------------------===//
 
 SmallVector<Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, Value begin, Value end, ValueRange init,
                                     function_ref<Value(int64_t, Value)> a, function_ref<Value(Value, int64_t)> b,
@@ -133,8 +131,7 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
   });
 }
 
-//===--- blocks of C
-//---------------------------------------------------------------------------------------------------===//
+//===--- blocks of C ----------------------------------------------------------------------------------------------===//
 
 SmallVector<Value> Gemm::takeBlocks(int64_t copies) {
   int64_t panels = std::max<int64_t>(tiles.blockColumns / tiles.getPanel() / copies, 1);
@@ -220,8 +217,7 @@ void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value sta
             {next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
 }
 
-//===--- shared panels
-//-------------------------------------------------------------------------------------------------===//
+//===--- shared panels --------------------------------------------------------------------------------------------===//
 
 /// The panel of columns from `column` on, for the depth [start, start + depth).
 Value Gemm::getPanel(const SharedPanels &shared, Value start, Value depth, Value column) {
@@ -317,8 +313,7 @@ void Gemm::visitDepthParts(Value depth, function_ref<void(Value, Value)> body) {
   e.loop(e.index(0), e.max(depth, 1), part, [&](Value first) { body(first, e.min(e.sub(depth, first), part)); });
 }
 
-//===--- parallel loops
-//------------------------------------------------------------------------------------------------===//
+//===--- parallel loops -------------------------------------------------------------------------------------------===//
 
 /// At least this many work items, where the matrix allows it: enough to keep a few threads evenly busy.
 static constexpr int64_t wantedItems = 16;
