@@ -8,4 +8,7 @@ namespace bpt {
 /// limit, no more than what is left of it.
 int64_t availableMemory();
 
+/// What a run may take: `given`, or nine tenths of availableMemory() where that is 0.
+int64_t memoryBudget(int64_t given);
+
 } // namespace bpt

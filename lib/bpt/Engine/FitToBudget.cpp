@@ -2,7 +2,6 @@
 #include "FitToBudget.h"
 #include "bpt/Analysis/ModelFlops.h"
 #include "bpt/IR/BPT.h"
-#include "bpt/Runtime/MachineMemory.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include <cmath>
 
@@ -70,7 +69,5 @@ double StepWork::with(const LayerPolicy &policy) const {
   double again = 1 - 1 / static_cast<double>(policy.segment);
   return total + again * (attention + projections + feedForward);
 }
-
-int64_t getBudget(int64_t memory) { return memory ? memory : availableMemory() / 10 * 9; }
 
 } // namespace bpt

@@ -30,9 +30,6 @@ struct StepWork {
 };
 StepWork countStepWork(mlir::func::FuncOp function);
 
-/// `memory`, or nine tenths of what the machine or the cgroup has free where it is 0.
-int64_t getBudget(int64_t memory);
-
 /// What a program takes at least: all of it, and what no policy changes.
 struct MemoryEstimate {
   int64_t bytes = 0, fixed = 0;

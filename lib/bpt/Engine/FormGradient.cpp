@@ -1,8 +1,9 @@
 // An entry `f.grad` of a module that has only the graph of `f`: blocks and gradient are formed here, as memory allows.
 #include "FitToBudget.h"
 #include "bpt/Engine/Compiler.h"
+#include "bpt/IR/BPT.h"
+#include "bpt/Runtime/MachineMemory.h"
 #include "bpt/Runtime/Plan.h"
-#include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
 
@@ -59,16 +60,14 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileO
   if (!function)
     return {};
   bool isFormed = false;
-  function.walk([&](Operation *op) {
-    isFormed |= llvm::is_contained({"bpt.checkpoint", "bpt.blockwise"}, op->getName().getStringRef());
-  });
+  function.walk([&](Operation *op) { isFormed |= isa<CheckpointOp, BlockwiseOp>(op); });
   if (isFormed)
     return runPipeline(*module, "builtin.module(bpt-differentiate{function=" + function.getName().str() + "})");
   std::string name = function.getName().str();
   std::vector<PolicyCost> considered;
   auto build = [&](const LayerPolicy &policy) { return formGradient(*this, *module, name, policy, options); };
   Expected<FormedGradient> formed = fitToBudget<FormedGradient>(
-      getLayerPolicies(function), countStepWork(function), getBudget(options.memory),
+      getLayerPolicies(function), countStepWork(function), memoryBudget(options.memory),
       [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, considered);
   if (!formed)
     return formed.takeError();

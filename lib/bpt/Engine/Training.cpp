@@ -3,6 +3,7 @@
 #include "FitToBudget.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Models/Models.h"
+#include "bpt/Runtime/MachineMemory.h"
 #include "bpt/Transforms/EntryInfo.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -222,7 +223,7 @@ static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOpti
     return MemoryEstimate{lowered->bytes, lowered->plan.headBytes};
   };
   return fitToBudget<LoweredTraining>(
-      getPolicies(options, **graph), work, getBudget(options.memory), estimate,
+      getPolicies(options, **graph), work, memoryBudget(options.memory), estimate,
       [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
 }
 

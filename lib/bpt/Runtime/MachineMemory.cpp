@@ -64,4 +64,6 @@ int64_t availableMemory() {
   return std::max<int64_t>(available, 0);
 }
 
+int64_t memoryBudget(int64_t given) { return given ? given : availableMemory() / 10 * 9; }
+
 } // namespace bpt

@@ -74,7 +74,7 @@ Status TrainRun::checkBudget() {
   if (options.memory > free)
     report.note(fmt::format("warning: --memory={} is more than the {} that are free", formatBytes(options.memory),
                             formatBytes(free)));
-  int64_t budget = options.memory ? options.memory : free / 10 * 9;
+  int64_t budget = memoryBudget(options.memory);
   if (plan->plannedBytes() <= budget)
     return {};
   if (options.dryRun && !options.memory) { // a question, perhaps about another machine
@@ -143,7 +143,7 @@ std::string TrainRun::findWhatFits(int64_t budget) {
 
 /// The largest --context and --batch for the budget, to one part in 32.
 Status TrainRun::searchLargest() {
-  int64_t budget = options.memory ? options.memory : availableMemory() / 10 * 9;
+  int64_t budget = memoryBudget(options.memory);
   auto search = [&](const char *name, int64_t TrainOptions::*field) -> Status {
     if (!source.plan)
       return {};
