@@ -39,14 +39,14 @@ func.func @no_workspace(%ids: memref<2x128xi32>, %table: memref<256x64xf32>, %x:
 
 // -----
 
-// One pass over memory; the bias corrections are f64 scalars in front of it. Parameters of one type share the kernel.
+// One pass over memory; each item computes the bias corrections, f64 scalars. Parameters of one type share the kernel.
 // CHECK-LABEL: func @adamw
 // CHECK: call @adamw_0
 // CHECK: call @adamw_0
 // CHECK: func private @adamw_0
+// CHECK: scf.forall
 // CHECK: scf.while
 // CHECK: arith.divf %{{.*}} : f64
-// CHECK: scf.forall
 // CHECK: math.sqrt %{{.*}} : vector<16xf32>
 func.func @adamw(%g: memref<64x64xf32>, %h: memref<8x24xf32>, %step: memref<i64>, %lr: memref<f32>) {
   bpt.adamw {beta1 = 0.9 : f64, beta2 = 0.95 : f64, eps = 1.0e-8 : f64, weight_decay = 0.1 : f64}
@@ -65,6 +65,7 @@ func.func @adamw(%g: memref<64x64xf32>, %h: memref<8x24xf32>, %step: memref<i64>
 // CHECK: %[[FIRST:.*]] = call @sum_of_squares_0
 // CHECK: %[[SECOND:.*]] = call @sum_of_squares_0({{.*}}, %[[FIRST]])
 // CHECK: %[[COUNT:.*]] = arith.addi %[[FIRST]], %[[SECOND]]
+// CHECK: scf.forall (%{{.*}}) in (1)
 // CHECK: scf.for %{{.*}} = %c0 to %[[COUNT]]
 // CHECK: math.sqrt %{{.*}} : f64
 // CHECK: func private @sum_of_squares_0

@@ -1,4 +1,4 @@
-// What code generation has to know about a CPU.
+// What code generation has to know about a machine: a CPU, or a GPU whose warps are taken for vectors.
 #pragma once
 
 #include "mlir/IR/Types.h"
@@ -8,21 +8,29 @@
 #include <string>
 
 namespace bpt {
-/// A CPU as the code generator sees it. Only tile sizes that do not change results may depend on the cache sizes: the bits of
+/// A machine as the code generator of `convert-bpt-to-vector` sees it. Only tile sizes that do not change results may depend on the cache sizes: the bits of
 /// a result are a function of the instruction set, never of the machine.
 struct TargetInfo {
   /// LLVM's name of the CPU, e.g. `sapphirerapids`, and its feature string, e.g. `+avx512f,+fma`.
   std::string cpu, features;
   int64_t vectorBits = 128, vectorRegisters = 16;
   int64_t l1Bytes = 32 << 10, l2Bytes = 256 << 10;
-  bool hasFma = false, hasF16c = false, hasAvx512 = false, hasAvx512Bf16 = false;
+  bool hasFma = false, hasAvx512 = false;
+  /// Conversions between f32 and f16, and from f32 to bf16, are instructions.
+  bool convertsHalf = false, roundsBfloat = false;
+  /// A GPU: a vector is what the lanes of a warp hold, one element each, whatever its type; a thread of the CPU is a warp.
+  bool hasWarps = false;
 
-  /// `native`, `x86-64-v4`, `x86-64-v3` or `x86-64`; nothing for another name.
+  /// `native`, `x86-64-v4`, `x86-64-v3`, `x86-64` or `sm_90a`; nothing for another name.
   static std::optional<TargetInfo> get(llvm::StringRef name);
   /// The names `get` knows, for diagnostics.
   static llvm::StringRef getKnownNames();
 
-  /// Elements of `type` in one vector register.
-  int64_t getLanes(mlir::Type type) const { return vectorBits / static_cast<int64_t>(type.getIntOrFloatBitWidth()); }
+  /// Lanes of a warp.
+  static constexpr int64_t warpLanes = 32;
+  /// Elements of `type` in one vector.
+  int64_t getLanes(mlir::Type type) const {
+    return hasWarps ? warpLanes : vectorBits / static_cast<int64_t>(type.getIntOrFloatBitWidth());
+  }
 };
 } // namespace bpt

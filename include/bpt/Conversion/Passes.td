@@ -79,7 +79,7 @@ def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
     }
     ```
   }];
-  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">,
+  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64 | sm_90a">,
                  Option<"profile", "profile", "bool", "false", "mark the calls of kernels as regions of a profile">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
@@ -99,6 +99,80 @@ def OutlineParallelPass : Pass<"bpt-outline-parallel", "::mlir::ModuleOp"> {
     * captured values have an LLVM type.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::arith::ArithDialect"];
+}
+def OutlineKernelsPass : Pass<"bpt-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "parallel loops become GPU kernels, a warp for each item";
+  let description = [{
+    What bpt-outline-parallel is for a CPU. The body of each `scf.forall` becomes a function in `gpu.module @bpt_kernels`,
+    with the functions it calls; a kernel around it, of blocks of one warp, does the items from its block's number on in steps
+    of the number of blocks; the loop becomes a `gpu.launch_func` of as many blocks as `bpt_workers` says at most. Captured
+    values are the kernel's first argument, a struct passed by value. `bpt.thread_scratch` becomes the warp's share of the
+    runtime's scratch; `bpt.shared_scratch` is not available.
+
+    Preconditions:
+    * loops have no results and are not nested;
+    * captured values have an LLVM type;
+    * data is read and written in loops only: functions of the host do not touch it.
+
+    ```mlir
+    scf.forall (%i) in (%n) {
+      memref.store %zero, %m[%i] : memref<?xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    %workers = call @bpt_workers(%context) : (!llvm.ptr) -> i64
+    %scratch = call @bpt_thread_scratch(%context) : (!llvm.ptr) -> !llvm.ptr
+    %blocks = arith.minsi %items, %workers : i64
+    gpu.launch_func @bpt_kernels::@f.kernel0 blocks in (%blocks, %c1, %c1) threads in (%c32, %c1, %c1)
+      args(%closure : !llvm.ptr, %items : i64, %scratch : !llvm.ptr)
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::func::FuncDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect"];
+}
+def DistributeLanesPass : Pass<"bpt-distribute-lanes", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "vectors of 32 elements become one element in each lane of a warp";
+  let description = [{
+    `convert-bpt-to-vector` for a GPU writes vectors as long as a warp has lanes. In functions of the gpu.module each such
+    vector becomes the element that this lane has: loads and stores go to the lane's element, masks become branches, and what
+    moves elements between lanes (shuffles, slices, extracted elements) becomes `nvvm.shfl.sync`. Scalars are the same in every
+    lane; one lane stores them. `nvvm.bar.warp.sync` stands between accesses that may depend on each other.
+
+    Preconditions:
+    * vectors have one dim and at most 32 elements;
+    * branches and loops depend on scalars only.
+
+    ```mlir
+    %v = vector.load %a[%i] : memref<?xf32>, vector<32xf32>
+    vector.store %v, %b[%i] : memref<?xf32>, vector<32xf32>
+    ```
+    becomes
+    ```mlir
+    %lane = nvvm.read.ptx.sreg.laneid : i32
+    %l = arith.index_castui %lane : i32 to index
+    %j = arith.addi %i, %l : index
+    %v = memref.load %a[%j] : memref<?xf32>
+    nvvm.bar.warp.sync %all : i32
+    memref.store %v, %b[%j] : memref<?xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
+}
+def LowerLaunchesPass : Pass<"bpt-lower-launches", "::mlir::ModuleOp"> {
+  let summary = "launches of kernels and tensor maps become calls of the runtime";
+  let description = [{
+    `gpu.launch_func` becomes a call of `bpt_launch` with the kernel's number and the addresses of its arguments, and
+    `nvgpu.tma.create.descriptor` a call of `bpt_tensor_map` that fills 128 bytes on the stack (Runtime/RuntimeABI.def). The
+    module's attribute `bpt.kernels` names the kernels in the order of their numbers, and where they come from.
+
+    Preconditions:
+    * blocks are one-dimensional, launches synchronous in program order;
+    * tensor maps are of the cast of a memref with contiguous rows of f32, bf16 or f16, of rank 1 to 5.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect"];
 }
 def CreateEntriesPass : Pass<"bpt-create-entries", "::mlir::ModuleOp"> {
   let summary = "one C function per entry";

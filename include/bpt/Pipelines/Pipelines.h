@@ -8,7 +8,7 @@
 namespace bpt {
 
 struct LowerOptions : mlir::PassPipelineOptions<LowerOptions> {
-  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native | x86-64-v4 | x86-64-v3 | x86-64"), llvm::cl::init("native")};
+  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native | x86-64-v4 | x86-64-v3 | x86-64 | sm_90a"), llvm::cl::init("native")};
   Option<int64_t> budget{*this, "budget", llvm::cl::desc("bytes the arena may have; 0: any"), llvm::cl::init(0)};
   Option<int64_t> threads{*this, "threads", llvm::cl::desc("threads the plan is held against the budget for"),
                           llvm::cl::init(1)};
@@ -28,12 +28,18 @@ void addBuffers(mlir::OpPassManager &manager, const LowerOptions &options);
 /// buffers -> kernels: vector code and calls of the runtime.
 void addCPUKernels(mlir::OpPassManager &manager, const LowerOptions &options);
 
-/// kernels -> llvm: the LLVM dialect, one C function per entry.
+/// buffers -> kernels for a GPU (options.cpu = sm_90a): a gpu.module of kernels, and launches.
+void addGPUKernels(mlir::OpPassManager &manager, const LowerOptions &options);
+
+/// kernels -> llvm: the LLVM dialect, one C function per entry; in the gpu.module one per kernel.
 void addLLVM(mlir::OpPassManager &manager, const LowerOptions &options);
 
 /// `bpt-lower-to-reference`: the whole way to the LLVM dialect by definitions.
 void buildReferencePipeline(mlir::OpPassManager &manager, const LowerOptions &options);
 /// `bpt-lower-to-cpu`: the whole way to the LLVM dialect by CPU kernels.
 void buildCPUPipeline(mlir::OpPassManager &manager, const LowerOptions &options);
+
+/// `bpt-lower-to-nvvm`: the whole way to the LLVM dialect by GPU kernels, in a gpu.module with nvvm ops.
+void buildNVVMPipeline(mlir::OpPassManager &manager, const LowerOptions &options);
 
 } // namespace bpt

@@ -67,9 +67,15 @@ struct RegionInfo {
   int64_t bytes = 0;    ///< of its operands, each counted once; 0: unknown
 };
 
+/// A kernel of a program for a GPU.
+struct KernelInfo {
+  std::string name;  ///< "layer_norm_0.kernel0"
+  std::string place; ///< of the op it is for: "graph.mlir:12"; may be empty
+};
+
 struct Manifest {
   std::string compiler; ///< version that wrote it
-  std::string target;   ///< "cpu" or "reference"
+  std::string target;   ///< "cpu", "reference", "emulator" or "cuda"
   std::string cpuName;
   std::vector<std::string> cpuFeatures; ///< "+avx512f", ...: what the code needs to run
   /// Bytes of scratch each thread gets. The runtime packs one slot of threads * threadScratch bytes (rounded to 64 per
@@ -80,6 +86,7 @@ struct Manifest {
   std::string keptActivations; ///< what layers keep for their backward: "input", .. "all"; empty where it is not recorded
   std::vector<EntryInfo> entries;
   std::vector<RegionInfo> regions; ///< of code compiled for profiling
+  std::vector<KernelInfo> kernels; ///< launches name them by their index
 
   /// The entry called `name`; an error with the nearest name and the list of names. An empty name means the only entry.
   Expected<const EntryInfo *> find(const std::string &name) const;

@@ -1,6 +1,7 @@
 // A compiled program in memory: its manifest, its code, and entries that can be planned and run.
 #pragma once
 #include "bpt/Runtime/Arena.h"
+#include "bpt/Runtime/Device.h"
 #include "bpt/Runtime/Manifest.h"
 #include "bpt/Runtime/Plan.h"
 #include "bpt/Runtime/Tensor.h"
@@ -61,8 +62,9 @@ class Program {
 public:
   /// Takes over a manifest whose code `resolve` finds (the JIT's way in). `keepAlive` is held as long as the program or
   /// an entry of it lives. Errors: a CPU feature this machine lacks (exit 1, names it), a missing symbol.
+  /// `device` runs the kernels of a program that has some.
   static Expected<Program> create(Manifest manifest, const SymbolResolver &resolve,
-                                  std::shared_ptr<void> keepAlive = nullptr);
+                                  std::shared_ptr<void> keepAlive = nullptr, std::shared_ptr<Device> device = nullptr);
 
   /// Loads a shared object made by bpt-compile. Errors: exit 5 when it cannot be read, exit 1 when it is not one.
   static Expected<Program> open(const std::string &path);

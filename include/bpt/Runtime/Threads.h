@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace bpt {
+class Device;
 class Profile;
 
 /// Largest number of threads accepted anywhere.
@@ -60,6 +62,8 @@ struct bpt_context {
   int64_t scratchStride = 0;       ///< bytes per thread, a multiple of 64
   uint8_t *sharedScratch = nullptr; ///< of all threads together, aligned to 64
   bpt::Profile *profile = nullptr; ///< what profiled code reports to; null: to nobody
+  bpt::Device *device = nullptr;   ///< runs the kernels; null: the code has none
+  std::optional<bpt::Error> failure; ///< of a launch: the run is void
   /// Set when scratch for a nested loop could not be allocated: the run is void.
   std::atomic<bool> scratchRefused{false};
 };

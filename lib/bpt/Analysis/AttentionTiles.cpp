@@ -47,8 +47,8 @@ static int64_t getEqualBlock(int64_t limit, int64_t extent, int64_t unit) {
   return getBlock(limit, extent, unit);
 }
 
-/// Blocks of keys are whole register tiles (6 or 4 rows), dropout calls (8) and transposed squares (up to 16).
-static constexpr int64_t keyUnit = 48;
+/// Blocks of keys are whole register tiles (6 or 4 rows), dropout calls (8) and transposed squares (of so many lanes).
+static int64_t getKeyUnit(int64_t lanes) { return lanes > 16 ? 96 : 48; }
 
 template <typename OpTy>
 static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t queries, int64_t keys) {
@@ -64,7 +64,7 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
   std::optional<int64_t> given = getScheduleEntry(op, "q_block");
   tiles.queryBlock = given ? getBlock(*given, query.getDimSize(1), tiles.getPanel())
                            : getEqualBlock(queries, query.getDimSize(1), tiles.getPanel());
-  tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), keyUnit);
+  tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), getKeyUnit(tiles.lanes));
   return tiles;
 }
 

@@ -1,4 +1,4 @@
-// CPUs by name: vector width, registers, caches, feature strings.
+// Machines by name: vector width, registers, caches, feature strings.
 #include "bpt/Analysis/TargetInfo.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -13,9 +13,9 @@ namespace bpt {
 static void setFeatures(TargetInfo &target, function_ref<bool(StringRef)> has) {
   // Vectors of 512 bits are used only with everything the kernels need: masks on 8 and 16 bit lanes (BW) and shorter vectors (VL).
   target.hasAvx512 = has("avx512f") && has("avx512bw") && has("avx512vl") && has("avx512dq");
-  target.hasAvx512Bf16 = target.hasAvx512 && has("avx512bf16");
+  target.roundsBfloat = target.hasAvx512 && has("avx512bf16");
   target.hasFma = has("fma");
-  target.hasF16c = has("f16c");
+  target.convertsHalf = has("f16c");
   bool avx2 = has("avx2") && target.hasFma;
   target.vectorBits = target.hasAvx512 ? 512 : avx2 ? 256 : 128;
   target.vectorRegisters = target.hasAvx512 ? 32 : 16;
@@ -39,9 +39,22 @@ static TargetInfo getNative() {
   return target;
 }
 
+/// Hopper. Warps share the second-level cache: blocks are small, so that there are many of them.
+static TargetInfo getHopper() {
+  TargetInfo target;
+  target.cpu = "sm_90a";
+  target.features = "+ptx84";
+  target.vectorRegisters = 64;
+  target.l1Bytes = target.l2Bytes = 64 << 10;
+  target.hasFma = target.convertsHalf = target.roundsBfloat = target.hasWarps = true;
+  return target;
+}
+
 std::optional<TargetInfo> TargetInfo::get(StringRef name) {
   if (name == "native")
     return getNative();
+  if (name == "sm_90a")
+    return getHopper();
   // The psABI levels imply their features; nothing is added to them.
   static const StringRef v3[] = {"avx2", "fma", "f16c"};
   static const StringRef v4[] = {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq"};
@@ -58,6 +71,6 @@ std::optional<TargetInfo> TargetInfo::get(StringRef name) {
   return target;
 }
 
-StringRef TargetInfo::getKnownNames() { return "native, x86-64-v4, x86-64-v3, x86-64"; }
+StringRef TargetInfo::getKnownNames() { return "native, x86-64-v4, x86-64-v3, x86-64, sm_90a"; }
 
 } // namespace bpt

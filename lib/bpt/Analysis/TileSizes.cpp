@@ -19,13 +19,18 @@ GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
   // 6x4 of 32 registers and 6x2 of 16 measure 98 % of peak (performance.md, B2); without FMA a product needs a
   // register, too.
   tiles.rows = target.hasFma ? 6 : 4;
-  tiles.vectors = target.vectorRegisters == 32 ? 4 : 2;
+  tiles.vectors = target.hasAvx512 ? 4 : 2;
   // The block of C stays in the second-level cache over the whole depth, next to one packed block of A.
   int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
   bool large = target.l2Bytes >= 1 << 20;
   tiles.blockRows = (large ? 192 : 96) * 4 / bytes;
   tiles.blockColumns = target.l2Bytes >= 512 << 10 ? 512 : 256;
   tiles.blockDepth = 256;
+  if (target.hasWarps) { // what fills a GPU is the number of blocks
+    tiles.rows = 8;
+    tiles.blockRows = TargetInfo::warpLanes;
+    tiles.blockColumns = 256;
+  }
   return tiles;
 }
 
@@ -203,7 +208,7 @@ static SizeFormula getWholeLogitsWorkspace(LinearCrossEntropyGradOp op, const Ta
   SizeFormula rows = getOperandRows(op, op.getInput());
   SizeFormula columns = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1);
   int64_t accumulatorBytes = getAccumulatorBytes(op.getInput());
-  SizeFormula bytes = alignSection(min(rows, block.rows) * columns * accumulatorBytes) + getStatisticsBytes(op, block) +
+  SizeFormula bytes = alignSection(accumulatorBytes) + alignSection(min(rows, block.rows) * columns * accumulatorBytes) + getStatisticsBytes(op, block) +
                       alignSection(rows * accumulatorBytes);
   if (getElementBytes(op.getInput()) >= 4)
     return bytes;
@@ -219,6 +224,7 @@ static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &t
   SizeFormula columns = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 0 : 1);
   SizeFormula width = getOperandDim(op, op.getWeight(), op.getWeightsTransposed() ? 1 : 0);
   SizeFormula bytes =
+      alignSection(getAccumulatorBytes(op.getInput())) +
       alignSection(min(rows, block.rows) * min(columns, block.columns) * getElementBytes(op.getInput()));
   if (getElementBytes(op.getInput()) >= 4)
     return bytes;

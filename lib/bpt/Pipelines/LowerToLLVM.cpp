@@ -5,6 +5,7 @@
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -29,9 +30,25 @@ void addCPUKernels(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createCSEPass());
 }
 
+void addGPUKernels(OpPassManager &manager, const LowerOptions &options) {
+  // What has no kernel of its own runs as vector code whose vectors are warps.
+  ConvertBPTToVectorPassOptions kernels;
+  kernels.cpu = options.cpu;
+  manager.addPass(createConvertBPTToVectorPass(kernels));
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  manager.addPass(createOutlineKernelsPass());
+  // gpu.module: func, scf, memref, vector, arith, math, llvm, nvvm
+  manager.addNestedPass<gpu::GPUModuleOp>(createDistributeLanesPass());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  manager.addPass(createSymbolDCEPass());
+}
+
 void addLLVM(OpPassManager &manager, const LowerOptions &options) {
   // kernels: func, scf, memref, vector, arith, math, affine
   manager.addPass(createOutlineParallelPass());
+  manager.addPass(createLowerLaunchesPass());
   manager.addPass(createCreateEntriesPass());
   manager.addPass(memref::createExpandStridedMetadataPass());
   manager.addPass(createLowerAffinePass());
@@ -52,6 +69,7 @@ void addLLVM(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createFinalizeMemRefToLLVMConversionPass());
   manager.addPass(createConvertFuncToLLVMPass());
   manager.addPass(createConvertControlFlowToLLVMPass());
+  manager.addPass(createConvertNVVMToLLVMPass());
   manager.addPass(createReconcileUnrealizedCastsPass());
   // llvm
 }
@@ -67,6 +85,13 @@ void buildCPUPipeline(OpPassManager &manager, const LowerOptions &options) {
   addTiles(manager, options);
   addBuffers(manager, options);
   addCPUKernels(manager, options);
+  addLLVM(manager, options);
+}
+
+void buildNVVMPipeline(OpPassManager &manager, const LowerOptions &options) {
+  addTiles(manager, options);
+  addBuffers(manager, options);
+  addGPUKernels(manager, options);
   addLLVM(manager, options);
 }
 

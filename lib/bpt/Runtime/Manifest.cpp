@@ -264,6 +264,11 @@ Expected<Manifest> parseManifest(std::string_view text) {
   for (size_t i = 0; i < entries.size(); ++i)
     manifest.entries.push_back(parseEntry(entries[i]));
   checkUniqueNames(entries, manifest.entries);
+  if (Field kernels = top["kernels"]; kernels.exists()) {
+    kernels.array();
+    for (size_t i = 0; i < kernels.size(); ++i)
+      manifest.kernels.push_back({kernels[i]["name"].string(), kernels[i]["place"].string()});
+  }
   if (Field regions = top["regions"]; regions.exists()) {
     regions.array();
     for (size_t i = 0; i < regions.size(); ++i)

@@ -88,6 +88,8 @@ std::string writeManifest(const Manifest &manifest) {
     json["kept_activations"] = manifest.keptActivations;
   for (const EntryInfo &entry : manifest.entries)
     json["entries"].push_back(entryJson(entry));
+  for (const KernelInfo &kernel : manifest.kernels)
+    json["kernels"].push_back({{"name", kernel.name}, {"place", kernel.place}});
   for (const RegionInfo &region : manifest.regions)
     json["regions"].push_back({{"op", region.op},
                                {"function", region.function},

@@ -13,6 +13,7 @@ struct Program::Impl {
   Manifest manifest;
   std::vector<bpt_entry> code; // of manifest.entries
   std::shared_ptr<void> keepAlive;
+  std::shared_ptr<Device> device;
 };
 
 struct Entry::Impl {
@@ -36,9 +37,11 @@ struct Entry::Impl {
   Status takeArena(const PrepareOptions &options);
   Status checkArguments(const std::vector<Tensor> &arguments) const;
   std::vector<Tensor> viewResults(const std::vector<Tensor> &arguments) const;
+  std::vector<Device::Memory> viewMemory(const std::vector<Tensor> &arguments) const;
 };
 
-Expected<Program> Program::create(Manifest manifest, const SymbolResolver &resolve, std::shared_ptr<void> keepAlive) {
+Expected<Program> Program::create(Manifest manifest, const SymbolResolver &resolve, std::shared_ptr<void> keepAlive,
+                                  std::shared_ptr<Device> device) {
   if (Status status = checkCpuFeatures(manifest.cpuFeatures); !status)
     return status.takeError();
   auto impl = std::make_shared<Impl>();
@@ -51,6 +54,7 @@ Expected<Program> Program::create(Manifest manifest, const SymbolResolver &resol
   }
   impl->manifest = std::move(manifest);
   impl->keepAlive = std::move(keepAlive);
+  impl->device = std::move(device);
   Program program;
   program.impl = std::move(impl);
   return program;
@@ -152,7 +156,9 @@ Status Entry::prepare(const std::vector<Shape> &shapes, const PrepareOptions &op
   if (Status status = impl->takeShapes(shapes); !status)
     return status;
   int count = std::clamp(options.threads, 1, maxThreads);
-  Expected<Plan> plan = planEntry(impl->program->manifest, *impl->info, impl->dims, count);
+  // Scratch is for those who run items: threads, or warps of a device.
+  int workers = impl->program->device ? static_cast<int>(impl->program->device->workers()) : count;
+  Expected<Plan> plan = planEntry(impl->program->manifest, *impl->info, impl->dims, workers);
   if (!plan)
     return plan.takeError();
   impl->plan = plan.take();
@@ -198,6 +204,14 @@ std::vector<Tensor> Entry::Impl::viewResults(const std::vector<Tensor> &argument
   return views;
 }
 
+std::vector<Device::Memory> Entry::Impl::viewMemory(const std::vector<Tensor> &arguments) const {
+  std::vector<Device::Memory> views;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    views.push_back({arguments[i].data(), arguments[i].elements() * bytesPerElement(arguments[i].type()),
+                     "argument " + inQuotes(info->arguments[i].name)});
+  return views;
+}
+
 Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   if (Status status = impl->checkArguments(arguments); !status)
     return status.takeError();
@@ -211,12 +225,22 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   std::vector<void *> pointers;
   for (const Tensor &argument : arguments)
     pointers.push_back(argument.data());
+  Device *device = context.device = impl->program->device.get();
+  if (device)
+    if (Status status = device->beginRun({impl->arena->data(), impl->arena->bytes(), "the arena"}, impl->viewMemory(arguments));
+        !status)
+      return status.takeError();
   if (impl->profile)
     impl->profile->beginRun();
   int32_t status =
       impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), impl->plan.offsets.data());
   if (impl->profile)
     impl->profile->endRun();
+  if (device)
+    if (Status ended = device->endRun(); !ended && !context.failure)
+      context.failure = ended.takeError();
+  if (context.failure)
+    return context.failure->in(fmt::format("entry {}", inQuotes(impl->info->name)));
   if (context.scratchRefused)
     return outOfMemory(fmt::format("entry {}: scratch of {} for a nested loop was refused", inQuotes(impl->info->name),
                                    formatBytes(context.scratchStride)));

@@ -123,17 +123,19 @@ void LogitStatistics::emitLse(Value start, Value rows, Value lse) {
 void LogitStatistics::emitLoss(Value all, Value lse, Value validCount, Value loss) {
   Type wide = e.getF64Type();
   auto extend = [&](Value value) { return value.getType() == wide ? value : arith::ExtFOp::create(e, wide, value).getResult(); };
-  Value zero = arith::ConstantOp::create(e, e.getF64FloatAttr(0));
-  Value sum = e.loop(e.index(0), all, 1, ValueRange{zero}, [&](Value row, ValueRange carried) {
-    Value difference = e.subf(extend(e.loadScalar(lse, getPosition(e, lse, row))),
-                              extend(e.loadScalar(targetLogit, {e.index(0), row})));
-    return SmallVector<Value>{e.addf(carried[0], e.select(targets.get(row).first, difference, zero))};
-  })[0];
-  // 0 / 0 without a row that counts: NaN.
-  Value mean = e.divf(sum, extend(targets.count(all, validCount)));
-  if (!e.accumulator.isF64())
-    mean = arith::TruncFOp::create(e, e.accumulator, mean);
-  e.storeScalar(mean, loss, {});
+  e.parallel(e.index(1), [&](Value) {
+    Value zero = arith::ConstantOp::create(e, e.getF64FloatAttr(0));
+    Value sum = e.loop(e.index(0), all, 1, ValueRange{zero}, [&](Value row, ValueRange carried) {
+      Value difference = e.subf(extend(e.loadScalar(lse, getPosition(e, lse, row))),
+                                extend(e.loadScalar(targetLogit, {e.index(0), row})));
+      return SmallVector<Value>{e.addf(carried[0], e.select(targets.get(row).first, difference, zero))};
+    })[0];
+    // 0 / 0 without a row that counts: NaN.
+    Value mean = e.divf(sum, extend(targets.count(all, validCount)));
+    if (!e.accumulator.isF64())
+      mean = arith::TruncFOp::create(e, e.accumulator, mean);
+    e.storeScalar(mean, loss, {});
+  });
 }
 
 //===--- forward -------------------------------------------------------------------------------------------------------===//

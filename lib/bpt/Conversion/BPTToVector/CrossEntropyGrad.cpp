@@ -21,6 +21,7 @@ public:
   void emit();
 
 private:
+  void emitScale(WorkspaceSections &sections);
   void emitBlocks();
   void emitWithLoss();
   void emitProducts(Value start, Value rows, Value column, Value columns);
@@ -36,7 +37,8 @@ private:
   LogitsBlock block;
   Value dloss, input, weight, lse, validCount, dinput, dweight, loss, workspace, vocabulary;
   Targets targets;
-  Value all, width, scale;
+  Value all, width;
+  Value scale;                  ///< dloss / number of rows that count: one element in the workspace
   Value dlogits;                ///< [block.rows, block.columns] in the workspace
   Value inputSums, weightSums;  ///< f32 between the blocks, for 16-bit gradients
 };
@@ -47,7 +49,7 @@ void CrossEntropyGradEmitter::emitDLogitsRow(Value logits, Value logitsRow, Valu
                                              function_ref<SmallVector<Value>(Value offset)> to) {
   auto [counts, target] = targets.get(position);
   // A row that does not count has factor 0; its exponentials are finite all the same.
-  Value factor = e.select(counts, scale, e.scalar(0)), sum = e.loadScalar(lse, getPosition(e, lse, position));
+  Value factor = e.select(counts, e.loadScalar(scale, {e.index(0), e.index(0)}), e.scalar(0)), sum = e.loadScalar(lse, getPosition(e, lse, position));
   Value factors = e.broadcast(factor), shift = e.broadcast(sum);
   Value offset = e.sub(target, firstColumn);
   Value inside = arith::AndIOp::create(e, e.compare(arith::CmpIPredicate::sge, target, firstColumn),
@@ -111,10 +113,19 @@ void CrossEntropyGradEmitter::emitProducts(Value start, Value rows, Value column
                    rows, dest);
 }
 
+void CrossEntropyGradEmitter::emitScale(WorkspaceSections &sections) {
+  scale = sections.take(e.index(1), e.index(1), e.accumulator);
+  e.parallel(e.index(1), [&](Value) {
+    Value quotient = e.divf(e.loadScalar(dloss, {}), targets.count(all, validCount));
+    e.storeScalar(quotient, scale, {e.index(0), e.index(0)});
+  });
+}
+
 void CrossEntropyGradEmitter::emitBlocks() {
   Type storage = cast<MemRefType>(input.getType()).getElementType();
   // Sections in the order of Analysis/TileSizes.
   WorkspaceSections sections(e, workspace);
+  emitScale(sections);
   Value capacityColumns = e.min(vocabulary, block.columns);
   dlogits = sections.take(e.min(all, block.rows), capacityColumns, storage);
   if (storage != e.accumulator) {
@@ -138,6 +149,7 @@ void CrossEntropyGradEmitter::emitWithLoss() {
   LogitStatistics statistics(gemm, input, weight, transposed, targets, block.columns);
   // Sections in the order of Analysis/TileSizes.
   WorkspaceSections sections(e, workspace);
+  emitScale(sections);
   Value capacity = e.min(all, block.rows);
   dlogits = sections.take(capacity, vocabulary, e.accumulator);
   statistics.takeSections(sections, capacity, all);
@@ -157,7 +169,6 @@ void CrossEntropyGradEmitter::emitWithLoss() {
 void CrossEntropyGradEmitter::emit() {
   all = e.rows(input);
   width = e.dim(input, cast<MemRefType>(input.getType()).getRank() - 1);
-  scale = e.divf(e.loadScalar(dloss, {}), targets.count(all, validCount));
   if (loss)
     emitWithLoss();
   else

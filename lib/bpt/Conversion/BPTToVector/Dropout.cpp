@@ -12,10 +12,10 @@ namespace bpt {
 namespace {
 struct Dropout {
   Emitter &e;
-  Value input, out, offset;
+  Value input, out, offset, seed;
   double probability;
   int64_t stream;
-  PhiloxKey key;
+  PhiloxKey key = {};
 
   /// Philox calls of one vector: 128 elements.
   static constexpr int64_t calls = 16;
@@ -33,6 +33,8 @@ struct Dropout {
   /// Row `indices` of a multiple of eight elements, or the only one of its (b, s): `first` is the flattened index of
   /// its first.
   void emitRow(ArrayRef<Value> indices, Value b, Value s, Value first, Value columns) const {
+    if (e.target.hasWarps)
+      return emitLanes(indices, b, s, first, columns);
     Value row = splatI32(toI32(s)), batch = splatI32(toI32(b)), streams = splatI32(streamWord());
     Value firstCall = e.div(first, 8);
     Value steps = vector::StepOp::create(e, VectorType::get(calls, e.getIndexType()));
@@ -56,6 +58,23 @@ struct Dropout {
     });
   }
 
+  /// The same, one call an element: lanes of a warp cannot share one cheaply.
+  void emitLanes(ArrayRef<Value> indices, Value b, Value s, Value first, Value columns) const {
+    Value row = e.broadcast(toI32(s)), batch = e.broadcast(toI32(b)), streams = e.broadcast(streamWord());
+    Value steps = vector::StepOp::create(e, e.vectorOf(e.getIndexType()));
+    auto splat = [&](int64_t value) -> Value { return e.broadcast(e.index(value)); };
+    e.columns(columns, [&](Value column, Value mask) {
+      Value element = e.add(e.broadcast(e.add(first, column)), steps), half = e.rem(element, splat(8));
+      Value call = arith::IndexCastUIOp::create(e, e.vectorOf(e.getI32Type()), e.div(element, splat(8)));
+      std::array<Value, 4> words = buildPhilox(e, {call, row, batch, streams}, key);
+      Value keep = buildKeep(e, words, 0, getDropoutThreshold(probability));
+      for (unsigned k = 1; k < 8; ++k)
+        keep = e.select(e.equal(half, splat(k)), buildKeep(e, words, k, getDropoutThreshold(probability)), keep);
+      Value x = e.load(input, at(indices, column), mask);
+      e.store(scaled(keep, x, e.splat(0), e.splat(1 / (1 - probability))), out, at(indices, column), mask);
+    });
+  }
+
   /// Any row, one call an element: where a row does not start at a multiple of eight.
   void emitElements(ArrayRef<Value> indices, Value b, function_ref<std::pair<Value, Value>(Value)> position,
                     Value columns) const {
@@ -70,12 +89,13 @@ struct Dropout {
     });
   }
 
-  void emit() const {
+  void emit() {
     auto type = cast<MemRefType>(input.getType());
     int64_t rank = type.getRank();
     Value columns = e.dim(input, rank - 1);
     Value base = offset ? offset : e.index(0);
     parallelRows(e, e.rows(input), columns, [&](Value row) {
+      key = loadPhiloxKey(e, seed);
       Emitter::Values indices = e.rowIndices(input, row);
       if (rank == 2) // one element for each (b, s)
         return emitElements(
@@ -102,9 +122,7 @@ LogicalResult lowerDropout(DropoutOp op, KernelCache &kernels) {
   double probability = op.getProbability().convertToDouble();
   return kernels.replace(
       op, "dropout", getAccumulatorType(type.getElementType()), operands, [&](Emitter &e, ArrayRef<Value> args) {
-        Dropout{
-            e, args[0], args[3], args[2], probability, static_cast<int64_t>(op.getStream()), loadPhiloxKey(e, args[1])}
-            .emit();
+        Dropout{e, args[0], args[3], args[2], args[1], probability, static_cast<int64_t>(op.getStream())}.emit();
         return success();
       });
 }

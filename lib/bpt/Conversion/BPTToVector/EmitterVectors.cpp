@@ -165,7 +165,7 @@ Value Emitter::expand(Value stored) {
   Bits b{*this, stored.getType()};
   if (element.isBF16())
     stored = b.cast(b.shl(b.from16(stored), 16), getF32Type());
-  else if (element.isF16() && !target.hasF16c)
+  else if (element.isF16() && !target.convertsHalf)
     stored = expandHalf(b, stored);
   element = getElementTypeOrSelf(stored.getType());
   if (element == accumulator)
@@ -186,9 +186,9 @@ Value Emitter::round(Value value, Type storage) {
     value = arith::TruncFOp::create(*this, b.of(getF32Type()), value);
   if (storage.isF32())
     return value;
-  if (storage.isBF16() && !target.hasAvx512Bf16)
+  if (storage.isBF16() && !target.roundsBfloat)
     return roundBfloat(b, value, storage);
-  if (storage.isF16() && !target.hasF16c)
+  if (storage.isF16() && !target.convertsHalf)
     return roundHalf(b, value, storage);
   return arith::TruncFOp::create(*this, b.of(storage), value);
 }

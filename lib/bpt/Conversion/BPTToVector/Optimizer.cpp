@@ -41,18 +41,17 @@ struct AdamWOperands {
 static void emitAdamW(Emitter &e, AdamWOp op, AdamWOperands o) {
   double beta1 = op.getBeta1().convertToDouble(), beta2 = op.getBeta2().convertToDouble();
   double clip = op.getClip().convertToDouble();
-  Value step = memref::LoadOp::create(e, o.step, ValueRange{});
-  Value correction1 = inverseCorrection(e, beta1, step), correction2 = inverseCorrection(e, beta2, step);
-  Value lr = e.loadScalar(o.lr, {});
-  Value factor;
-  if (o.norm)
-    // A norm that is not a number stays one: minf gives its second operand then.
-    factor = e.minf(e.scalar(1), e.divf(e.scalar(clip), e.addf(e.loadScalar(o.norm, {}), e.scalar(1e-6))));
-
   for (Value *value : {&o.grad, &o.param, &o.m, &o.v})
     *value = collapseRows(e, *value);
   Pieces pieces(e, e.rows(o.param), e.dim(o.param, cast<MemRefType>(o.param.getType()).getRank() - 1));
   e.parallel(pieces.count, [&](Value piece) {
+    Value step = memref::LoadOp::create(e, o.step, ValueRange{});
+    Value correction1 = inverseCorrection(e, beta1, step), correction2 = inverseCorrection(e, beta2, step);
+    Value lr = e.loadScalar(o.lr, {});
+    Value factor;
+    if (o.norm)
+      // A norm that is not a number stays one: minf gives its second operand then.
+      factor = e.minf(e.scalar(1), e.divf(e.scalar(clip), e.addf(e.loadScalar(o.norm, {}), e.scalar(1e-6))));
     pieces.visit(e, piece, [&](Value row, Value begin, Value end) {
       Emitter::Values grad = e.rowIndices(o.grad, row), param = e.rowIndices(o.param, row);
       Emitter::Values m = e.rowIndices(o.m, row), v = e.rowIndices(o.v, row);
@@ -139,16 +138,13 @@ LogicalResult lowerGlobalNorm(GlobalNormOp op, KernelCache &kernels) {
           {e.getIndexType()}, [](Emitter &inner, ValueRange inputs) { return emitSquares(inner, inputs); })[0];
       count = e.add(count, pieces);
     }
-    Value total = constantF64(e, 0);
-    auto loop = scf::ForOp::create(e, e.index(0), count, e.index(1), total);
-    {
-      OpBuilder::InsertionGuard guard(e);
-      e.setInsertionPointToStart(loop.getBody());
-      Value term = memref::LoadOp::create(e, sums, loop.getInductionVar());
-      scf::YieldOp::create(e, ValueRange(e.addf(loop.getRegionIterArg(0), term)));
-    }
-    Value norm = math::SqrtOp::create(e, loop.getResult(0));
-    e.storeScalar(norm, args[0], {});
+    e.parallel(e.index(1), [&](Value) {
+      Value total = e.loop(e.index(0), count, 1, ValueRange{constantF64(e, 0)}, [&](Value i, ValueRange carried) {
+        Value term = memref::LoadOp::create(e, sums, i);
+        return Emitter::Values{e.addf(carried[0], term)};
+      })[0];
+      e.storeScalar(math::SqrtOp::create(e, total), args[0], {});
+    });
     return success();
   });
 }

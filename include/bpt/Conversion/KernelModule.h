@@ -1,0 +1,23 @@
+// The module of a program's GPU kernels, and what all kernels have in common.
+#pragma once
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace bpt {
+
+/// Name of the gpu.module with the kernels of a program.
+inline constexpr llvm::StringLiteral kernelModuleName = "bpt_kernels";
+
+/// The gpu.module of kernels, for sm_90a; created when the program has none yet.
+mlir::gpu::GPUModuleOp getKernelModule(mlir::ModuleOp module);
+
+/// `@bpt_kernels::@name`, as gpu.launch_func wants it.
+mlir::SymbolRefAttr getKernelSymbol(mlir::LLVM::LLVMFuncOp kernel);
+
+/// Makes `function` a kernel whose blocks have `threads` threads. Denormals of f32 are zero in kernels: exp2 would be three
+/// instructions otherwise.
+void setKernelAttributes(mlir::LLVM::LLVMFuncOp function, int64_t threads);
+
+} // namespace bpt

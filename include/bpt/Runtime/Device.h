@@ -1,0 +1,56 @@
+// A machine that runs the kernels of a program: a GPU, or the emulator of one.
+#pragma once
+#include "bpt/Runtime/DataType.h"
+#include "bpt/Runtime/Error.h"
+#include "bpt/Runtime/Manifest.h"
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bpt {
+
+/// Blocks of threads that run a kernel.
+struct KernelLaunch {
+  int32_t kernel = 0; ///< index into Manifest::kernels
+  std::array<int64_t, 3> grid{1, 1, 1};
+  int32_t threads = 1;
+  int32_t sharedBytes = 0;
+  void **arguments = nullptr; ///< addresses of the values, as for bpt_launch
+};
+
+/// What a tensor map describes; innermost dim first. See bpt_tensor_map.
+struct TensorMapInfo {
+  void *base = nullptr;
+  DataType element = DataType::F32;
+  std::vector<int64_t> sizes, strides, box;
+  int32_t swizzle = 0;
+};
+
+/// Programs hold a device as long as they live. Calls come from one thread at a time.
+class Device {
+public:
+  virtual ~Device() = default;
+
+  /// Warps that run items of parallel loops at once; the plan has scratch for so many. The same for every run.
+  virtual int64_t workers() const = 0;
+
+  /// Runs a kernel after all that was launched before. An error names the kernel; what it was about to write is not known then.
+  virtual Status launch(const KernelLaunch &launch) = 0;
+
+  /// Fills 128 bytes, aligned to 64. Errors: what the hardware does not allow (alignment, box sizes).
+  virtual Status fillTensorMap(void *map, const TensorMapInfo &info) = 0;
+
+  /// A run of an entry begins: it may touch `arena`, and `arguments` with the bytes of each.
+  struct Memory {
+    void *address;
+    int64_t bytes;
+    std::string name;
+  };
+  virtual Status beginRun(const Memory &arena, const std::vector<Memory> &arguments) = 0;
+
+  /// Waits until all launches are done. The first error of the run, if any.
+  virtual Status endRun() = 0;
+};
+
+} // namespace bpt
