@@ -39,6 +39,7 @@ void registerPasses() {
   registerPlanMemoryPass();
   registerConvertBPTToLinalgPass();
   registerConvertBPTToVectorPass();
+  registerConvertBPTToNVVMPass();
   registerOutlineParallelPass();
   registerCreateEntriesPass();
   mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-reference",
