@@ -85,6 +85,43 @@ def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
                            "::bpt::BPTDialect"];
 }
+def ConvertBPTToNVVMPass : Pass<"convert-bpt-to-nvvm", "::mlir::ModuleOp"> {
+  let summary = "Hopper kernels for bpt ops on memrefs";
+  let description = [{
+    Each op becomes launches of kernels in `gpu.module @bpt_kernels` for sm_90a: warp-specialised loops of TMA loads, wgmma
+    products and softmax in registers, written as `llvm`, `nvvm` and `scf` ops. A kernel is emitted once for each signature (op,
+    attributes, element type, head counts and head dim); batch and lengths are its arguments. Tiles and pipelines come from
+    `Analysis/HopperTiles`, and from the op's `schedule` where it has one.
+
+    Tensor maps are made on the host by `nvgpu.tma.create.descriptor`, innermost strides included, so operands may be slices of
+    a fused buffer; addresses are those of the memrefs. Kernels expect their dynamic shared memory at `@bpt_shared`.
+
+    Preconditions:
+    * ops are on memrefs, and workspaces exist where `getHopperWorkspaceBytes` asks for them;
+    * elements are bf16 or f16, head dims static, multiples of 8, at most 256, and strides multiples of 16 bytes: an op for
+      which that does not hold is an error that says what does not.
+
+    Postcondition: of the ops this pass knows, none is left. It knows `bpt.attention` and `bpt.attention_grad`.
+
+    ```mlir
+    func.func @f(%q: memref<2x?x4x64xbf16>, %o: memref<2x?x4x64xbf16>, %l: memref<2x4x?xf32>) {
+      bpt.attention {scale = 0.125 : f64} ins(%q, %q, %q : memref<2x?x4x64xbf16>, memref<2x?x4x64xbf16>, memref<2x?x4x64xbf16>)
+        outs(%o, %l : memref<2x?x4x64xbf16>, memref<2x4x?xf32>)
+      return
+    }
+    ```
+    becomes, with `@bpt_kernels::@attention_0` beside it,
+    ```mlir
+    %map = nvgpu.tma.create.descriptor %any box[%c1, %c192, %c1, %c64] : memref<*xbf16> -> <tensor = memref<1x192x1x64xbf16, 3>, ..>
+    ..
+    gpu.launch_func @bpt_kernels::@attention_0 blocks in (%blocks, %c1, %c1) threads in (%c512, %c1, %c1)
+      dynamic_shared_memory_size %bytes args(%map : !nvgpu.tensormap.descriptor<..>, .., %lse : !llvm.ptr, .., %s : i32, %t : i32)
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect", "::mlir::nvgpu::NVGPUDialect",
+                           "::mlir::scf::SCFDialect"];
+}
 def OutlineParallelPass : Pass<"bpt-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "parallel loops become calls of bpt_parallel_for";
   let description = [{

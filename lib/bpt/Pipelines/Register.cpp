@@ -39,6 +39,7 @@ void registerPasses() {
   registerPlanMemoryPass();
   registerConvertBPTToLinalgPass();
   registerConvertBPTToVectorPass();
+  registerConvertBPTToNVVMPass();
   registerOutlineParallelPass();
   registerOutlineKernelsPass();
   registerDistributeLanesPass();

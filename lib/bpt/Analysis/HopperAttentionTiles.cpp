@@ -1,0 +1,173 @@
+// Tiles of the Hopper kernels of attention and its gradient (performance.md, A2 and A3).
+#include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/HopperTiles.h"
+#include "bpt/Analysis/TileSizes.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+/// Barriers of a kernel: fewer than 64.
+static constexpr int64_t barrierBytes = 512;
+
+static int64_t getHeadDim(Value query) { return cast<ShapedType>(query.getType()).getDimSize(3); }
+static int64_t padDim(int64_t headDim) { return static_cast<int64_t>(llvm::alignTo(headDim, 64)); }
+
+//===-- What the kernels take -----------------------------------------------------------------------------------===//
+
+/// The TMA unit walks strides of whole 16 bytes.
+static std::string refuseStrides(Value operand, StringRef name) {
+  auto type = dyn_cast<MemRefType>(operand.getType());
+  if (!type)
+    return "";
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(type.getStridesAndOffset(strides, offset)) || strides.back() != 1)
+    return (Twine(name) + " has no contiguous rows").str();
+  for (int64_t stride : ArrayRef(strides).drop_back())
+    if (!ShapedType::isDynamic(stride) && stride * type.getElementTypeBitWidth() % 128)
+      return (Twine(name) + " has a stride of " + Twine(stride) + " elements, not a multiple of 16 bytes").str();
+  if (!ShapedType::isDynamic(offset) && offset * type.getElementTypeBitWidth() % 128)
+    return (Twine(name) + " begins at element " + Twine(offset) + ", not a multiple of 16 bytes").str();
+  return "";
+}
+
+template <typename Op> static std::string refuse(Op op) {
+  Type element = getElementTypeOrSelf(op.getQuery().getType());
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  auto query = cast<ShapedType>(op.getQuery().getType()), key = cast<ShapedType>(op.getKey().getType());
+  if (!element.isBF16() && !element.isF16())
+    stream << "tensor cores take bf16 and f16, not " << element;
+  else if (query.isDynamicDim(2) || query.isDynamicDim(3) || key.isDynamicDim(2))
+    stream << "head counts and head dim are dynamic";
+  else if (query.getDimSize(3) > 256)
+    stream << "head dim " << query.getDimSize(3) << " is beyond 256: accumulators do not fit the registers";
+  else if (query.getDimSize(3) % 8)
+    stream << "head dim " << query.getDimSize(3) << " is no multiple of 8: rows are no multiple of 16 bytes";
+  else
+    for (auto [operand, name] :
+         {std::pair<Value, StringRef>{op.getQuery(), "query"}, {op.getKey(), "key"}, {op.getValue(), "value"}})
+      if (text.empty())
+        stream << refuseStrides(operand, name);
+  return text;
+}
+
+std::string getHopperRefusal(AttentionOp op) {
+  if (op.hasProbabilities())
+    return "probabilities are materialised";
+  std::string reason = refuse(op);
+  return reason.empty() ? refuseStrides(op.getOuts()[0], "out") : reason;
+}
+
+std::string getHopperRefusal(AttentionGradOp op) {
+  if (op.getProbabilities())
+    return "probabilities are given";
+  std::string reason = refuse(op);
+  return reason.empty() ? refuseStrides(op.getDout(), "dout") : reason;
+}
+
+//===-- Choice --------------------------------------------------------------------------------------------------===//
+
+namespace {
+/// A choice of sizes before it is known to fit.
+struct Sizes {
+  int64_t queryBlock, keyBlock, stages, consumers;
+};
+} // namespace
+
+/// Replaces what the op's schedule gives. Returns whether it gives anything.
+static bool applySchedule(Operation *op, Sizes &sizes) {
+  bool given = false;
+  for (auto [name, size] : {std::pair<StringRef, int64_t *>{"q_block", &sizes.queryBlock},
+                            {"kv_block", &sizes.keyBlock},
+                            {"stages", &sizes.stages},
+                            {"warpgroups", &sizes.consumers}})
+    if (std::optional<int64_t> entry = getScheduleEntry(op, name)) {
+      *size = *entry;
+      given = true;
+    }
+  return given;
+}
+
+/// Why the tiles do not fit an SM; empty when they do.
+static std::string refuseSizes(const HopperAttentionTiles &tiles) {
+  if (tiles.layout.getBytes() > HopperLimits::sharedBytes)
+    return (Twine(tiles.layout.getBytes()) + " bytes of shared memory (" + tiles.layout.getText() + "), " +
+            Twine(HopperLimits::sharedBytes) + " fit")
+        .str();
+  if (tiles.fragmentRegisters > tiles.roles.getFragmentRegisters())
+    return (Twine(tiles.fragmentRegisters) + " registers of fragments in each thread, " +
+            Twine(tiles.roles.getFragmentRegisters()) + " fit")
+        .str();
+  return "";
+}
+
+static std::string describe(const HopperAttentionTiles &tiles) {
+  return (Twine(tiles.queryBlock) + "x" + Twine(tiles.keyBlock) + ", " + Twine(tiles.stages) + " stages, " +
+          Twine(tiles.roles.consumers) + " consumer warpgroups: " + Twine(tiles.layout.getBytes()) +
+          " bytes of shared memory, " + Twine(tiles.fragmentRegisters) + " registers of fragments")
+      .str();
+}
+
+/// The first of `candidates` (best first) that fits, or what the schedule says if that fits.
+template <typename Op>
+static FailureOr<HopperAttentionTiles> choose(Op op, ArrayRef<Sizes> candidates,
+                                              function_ref<HopperAttentionTiles(const Sizes &)> build) {
+  Sizes given = candidates.front();
+  if (applySchedule(op, given)) {
+    if (given.keyBlock % 16 || given.keyBlock < 16 || given.keyBlock > 256 || given.stages < 1 || given.stages > 8 ||
+        (given.consumers != 2 && given.consumers != 3))
+      return op.emitOpError("expected a schedule with kv_block a multiple of 16 up to 256, 1 to 8 stages and 2 or 3 "
+                            "warpgroups, but got kv_block = ")
+             << given.keyBlock << ", stages = " << given.stages << ", warpgroups = " << given.consumers;
+    HopperAttentionTiles tiles = build(given);
+    if (std::string reason = refuseSizes(tiles); !reason.empty())
+      return op.emitOpError("schedule does not fit an SM of sm_90a: ") << describe(tiles) << "; " << reason;
+    tiles.why = "as its schedule says: " + describe(tiles);
+    return tiles;
+  }
+  std::string refused;
+  for (const Sizes &sizes : candidates) {
+    HopperAttentionTiles tiles = build(sizes);
+    std::string reason = refuseSizes(tiles);
+    if (reason.empty()) {
+      tiles.why = describe(tiles) + refused;
+      return tiles;
+    }
+    refused = (Twine("; ") + Twine(sizes.queryBlock) + "x" + Twine(sizes.keyBlock) + " refused: " + reason).str();
+  }
+  return op.emitOpError("has no tiles that fit an SM of sm_90a") << refused;
+}
+
+FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
+  int64_t headDim = getHeadDim(op.getQuery()), paddedDim = padDim(headDim);
+  AttentionFeatures features = AttentionFeatures::get(op);
+  // Three warpgroups of 64 rows read K and V from shared memory less often, but have 128 registers of fragments each.
+  int64_t consumers = paddedDim <= 64 ? 3 : 2;
+  // Under a mask, shorter blocks of keys have fewer columns nobody sees.
+  int64_t longest = isa<FullMaskAttr>(op.getMask()) ? 176 : 128;
+  SmallVector<Sizes> candidates;
+  for (int64_t keys = longest; keys >= 32; keys -= 16)
+    candidates.push_back({64 * consumers, keys, 2, consumers});
+  // What the modifiers of scores keep in registers besides the scores themselves.
+  int64_t extra = features.bias || features.softcap || features.segments ? 16 : 0;
+  extra += features.dropout ? 32 : 0;
+
+  return choose(op, candidates, [&](const Sizes &sizes) {
+    HopperAttentionTiles tiles{
+        headDim, paddedDim, 64 * sizes.consumers, sizes.keyBlock, sizes.stages, WarpRoles::get(sizes.consumers), 0,
+        {},      ""};
+    // Scores in f32, probabilities in 16 bits, the sums of out in f32.
+    tiles.fragmentRegisters = sizes.keyBlock / 2 + sizes.keyBlock / 4 + paddedDim / 2 + extra;
+    int64_t keyBytes = sizes.stages * sizes.keyBlock * paddedDim * 2;
+    tiles.layout.add("query", tiles.queryBlock * paddedDim * 2);
+    tiles.layout.add("key", keyBytes);
+    tiles.layout.add("value", keyBytes);
+    tiles.layout.add("barriers", barrierBytes);
+    return tiles;
+  });
+}
+
+} // namespace bpt

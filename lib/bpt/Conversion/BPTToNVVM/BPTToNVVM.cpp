@@ -1,0 +1,47 @@
+// convert-bpt-to-nvvm: ops on memrefs become launches of Hopper kernels.
+#include "Lowerings.h"
+#include "bpt/Analysis/HopperTiles.h"
+#include "bpt/Conversion/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace bpt {
+#define GEN_PASS_DEF_CONVERTBPTTONVVMPASS
+#include "bpt/Conversion/Passes.h.inc"
+
+template <typename Op>
+static LogicalResult lowerUnlessRefused(Op op, hopper::KernelLibrary &kernels,
+                                        LogicalResult (*lower)(Op, hopper::KernelLibrary &)) {
+  if (op->getNumResults())
+    return op.emitOpError("expected memrefs; bufferize before convert-bpt-to-nvvm");
+  if (std::string reason = getHopperRefusal(op); !reason.empty())
+    return op.emitOpError("has no kernel for sm_90a: ") << reason;
+  return lower(op, kernels);
+}
+
+namespace {
+struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPass> {
+  using ConvertBPTToNVVMPassBase::ConvertBPTToNVVMPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    hopper::KernelLibrary kernels(module);
+    SmallVector<Operation *> ops;
+    module.walk([&](Operation *op) { ops.push_back(op); });
+    for (Operation *op : ops) {
+      LogicalResult lowered =
+          TypeSwitch<Operation *, LogicalResult>(op)
+              .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
+              .Default([](Operation *) { return success(); });
+      if (failed(lowered))
+        return signalPassFailure();
+    }
+  }
+};
+} // namespace
+
+} // namespace bpt
