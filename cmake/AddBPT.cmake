@@ -46,7 +46,7 @@ endmacro()
 function(bpt_install_package)
   include(CMakePackageConfigHelpers)
   get_property(libraries GLOBAL PROPERTY BPT_LIBRARIES)
-  install(TARGETS ${libraries} bpt_runtime EXPORT BPTTargets
+  install(TARGETS ${libraries} bpt_runtime bpt_emulator EXPORT BPTTargets
           ARCHIVE DESTINATION lib LIBRARY DESTINATION lib)
   install(EXPORT BPTTargets NAMESPACE BPT:: DESTINATION lib/cmake/bpt)
   install(DIRECTORY include/bpt DESTINATION include FILES_MATCHING PATTERN "*.h" PATTERN "*.td" PATTERN "*.def")

@@ -1,0 +1,99 @@
+// Registered global memory.
+#include "GlobalMemory.h"
+#include "Block.h"
+#include <fmt/format.h>
+#include <mutex>
+
+namespace bpt::emulator {
+
+GlobalMemory::GlobalMemory() : impl(std::make_unique<Impl>()) {}
+GlobalMemory::~GlobalMemory() = default;
+
+void GlobalMemory::add(const void *base, size_t bytes, std::string name, bool initialised) {
+  Impl::Region region;
+  region.base = reinterpret_cast<uintptr_t>(base);
+  region.bytes = bytes;
+  region.name = std::move(name);
+  if (!initialised)
+    region.written = std::make_unique<std::atomic<uint64_t>[]>(bytes / 64 + 1);
+  std::unique_lock lock(impl->mutex);
+  impl->regions[region.base] = std::move(region);
+}
+
+void GlobalMemory::remove(const void *base) {
+  std::unique_lock lock(impl->mutex);
+  impl->regions.erase(reinterpret_cast<uintptr_t>(base));
+}
+
+void GlobalMemory::markInitialised(const void *base, size_t bytes) {
+  std::shared_lock lock(impl->mutex);
+  uintptr_t address = reinterpret_cast<uintptr_t>(base);
+  if (Impl::Region *region = impl->find(address); region && region->written)
+    markWritten(*region, address - region->base, std::min(address - region->base + bytes, region->bytes));
+}
+
+GlobalMemory::Impl::Region *GlobalMemory::Impl::find(uintptr_t address) {
+  auto above = regions.upper_bound(address);
+  if (above == regions.begin())
+    return nullptr;
+  Region &region = std::prev(above)->second;
+  return address - region.base < region.bytes ? &region : nullptr;
+}
+
+/// Calls `word(index, mask)` for the words of bits [from, to) until it returns false.
+template <typename F> static void forWords(size_t from, size_t to, F word) {
+  while (from < to) {
+    size_t end = std::min(to, (from / 64 + 1) * 64);
+    uint64_t mask = (end - from == 64 ? ~uint64_t(0) : (uint64_t(1) << (end - from)) - 1) << from % 64;
+    if (!word(from / 64, mask))
+      return;
+    from = end;
+  }
+}
+
+void markWritten(GlobalMemory::Impl::Region &region, size_t from, size_t to) {
+  forWords(from, to, [&](size_t index, uint64_t mask) {
+    std::atomic<uint64_t> &word = region.written[index];
+    if ((word.load(std::memory_order_relaxed) & mask) != mask)
+      word.fetch_or(mask, std::memory_order_relaxed);
+    return true;
+  });
+}
+
+size_t firstUnwritten(const GlobalMemory::Impl::Region &region, size_t from, size_t to) {
+  size_t found = to;
+  forWords(from, to, [&](size_t index, uint64_t mask) {
+    uint64_t missing = ~region.written[index].load(std::memory_order_relaxed) & mask;
+    if (missing)
+      found = index * 64 + size_t(__builtin_ctzll(missing));
+    return missing == 0;
+  });
+  return found;
+}
+
+void checkGlobal(Block &block, const void *pointer, uint64_t bytes, Access access, const char *where) {
+  const GlobalMemory *memory = block.options->memory;
+  if (!memory)
+    return;
+  GlobalMemory::Impl &impl = memory->implementation();
+  std::shared_lock lock(impl.mutex);
+  uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
+  GlobalMemory::Impl::Region *region = impl.find(address);
+  if (!region || address - region->base + bytes > region->bytes) {
+    lock.unlock(); // `fail` never comes back
+    if (!region)
+      block.fail(ReportKind::OutOfBounds, where, fmt::format("{} bytes at {} are in no registered global memory", bytes, pointer));
+    block.fail(ReportKind::OutOfBounds, where,
+               fmt::format("{} bytes at {}+{} are beyond its {} bytes", bytes, region->name, address - region->base, region->bytes));
+  }
+  if (!region->written)
+    return;
+  size_t from = address - region->base, to = from + bytes;
+  if (access != Access::Write)
+    if (size_t missing = firstUnwritten(*region, from, to); missing != to)
+      block.report(ReportKind::UninitialisedRead, where, fmt::format("reads {}+{}, which nobody has written", region->name, missing));
+  if (access != Access::Read)
+    markWritten(*region, from, to);
+}
+
+} // namespace bpt::emulator
