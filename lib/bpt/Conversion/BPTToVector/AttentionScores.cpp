@@ -294,7 +294,7 @@ void AttentionScores::drawDropout(Value panel, BlockRange range) {
     e.loop(e.index(0), e.index(tiles.getPanel()), tiles.lanes, [&](Value start) {
       Value position = e.add(e.mul(panel, tiles.getPanel()), start);
       Value row = arith::AddIOp::create(e, splat(globalRow(e.add(q0, position))), steps);
-      std::array<Value, 4> bits = buildPhilox(e, {call, row, plane, stream}, key);
+      std::array<Value, 4> bits = buildPhilox(e, {call, row, plane, stream}, key, /*asPairs=*/!e.target.hasWarps);
       for (unsigned k = 0; k < 8; ++k)
         e.store(arith::SelectOp::create(e, buildKeep(e, bits, k, threshold), kept, dropped), keep,
                 {e.add(j, k), position});

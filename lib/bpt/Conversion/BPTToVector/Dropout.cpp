@@ -66,7 +66,7 @@ struct Dropout {
     e.columns(columns, [&](Value column, Value mask) {
       Value element = e.add(e.broadcast(e.add(first, column)), steps), half = e.rem(element, splat(8));
       Value call = arith::IndexCastUIOp::create(e, e.vectorOf(e.getI32Type()), e.div(element, splat(8)));
-      std::array<Value, 4> words = buildPhilox(e, {call, row, batch, streams}, key);
+      std::array<Value, 4> words = buildPhilox(e, {call, row, batch, streams}, key, /*asPairs=*/false);
       Value keep = buildKeep(e, words, 0, getDropoutThreshold(probability));
       for (unsigned k = 1; k < 8; ++k)
         keep = e.select(e.equal(half, splat(k)), buildKeep(e, words, k, getDropoutThreshold(probability)), keep);
