@@ -8,12 +8,12 @@
 // CHECK: %[[SCRATCH:.*]] = call @bpt_thread_scratch
 // CHECK: %[[LEAST:.*]] = arith.minsi %[[ITEMS]], %[[WORKERS]] : i64
 // CHECK: %[[BLOCKS:.*]] = arith.index_cast %[[LEAST]] : i64 to index
-// CHECK: gpu.launch_func @bpt_kernels::@fill.kernel0 blocks in (%[[BLOCKS]], %{{.*}}, %{{.*}}) threads in (%c32{{.*}}) args(%[[CLOSURE]] : !llvm.ptr, %[[ITEMS]] : i64, %[[SCRATCH]] : !llvm.ptr)
+// CHECK: gpu.launch_func @bpt_kernels::@fill_kernel0 blocks in (%[[BLOCKS]], %{{.*}}, %{{.*}}) threads in (%c32{{.*}}) args(%[[CLOSURE]] : !llvm.ptr, %[[ITEMS]] : i64, %[[SCRATCH]] : !llvm.ptr)
 // CHECK-NOT: scf.forall
 // CHECK: gpu.module @bpt_kernels
 // CHECK: func.func private @fill.body0
 // CHECK: memref.store
-// CHECK: llvm.func @fill.kernel0(%{{.*}}: !llvm.ptr {{{.*}}llvm.byval = !llvm.struct{{.*}}nvvm.grid_constant}
+// CHECK: llvm.func @fill_kernel0(%{{.*}}: !llvm.ptr {{{.*}}llvm.byval = !llvm.struct{{.*}}nvvm.grid_constant}
 // CHECK-SAME: nvvm.reqntid = array<i32: 32>
 // CHECK: nvvm.read.ptx.sreg.ctaid.x
 // CHECK: scf.for

@@ -161,7 +161,7 @@ def OutlineKernelsPass : Pass<"bpt-outline-kernels", "::mlir::ModuleOp"> {
     %workers = call @bpt_workers(%context) : (!llvm.ptr) -> i64
     %scratch = call @bpt_thread_scratch(%context) : (!llvm.ptr) -> !llvm.ptr
     %blocks = arith.minsi %items, %workers : i64
-    gpu.launch_func @bpt_kernels::@f.kernel0 blocks in (%blocks, %c1, %c1) threads in (%c32, %c1, %c1)
+    gpu.launch_func @bpt_kernels::@f_kernel0 blocks in (%blocks, %c1, %c1) threads in (%c32, %c1, %c1)
       args(%closure : !llvm.ptr, %items : i64, %scratch : !llvm.ptr)
     ```
   }];

@@ -16,9 +16,13 @@
 namespace bpt {
 
 /// What the code is for.
-enum class Target { Reference, CPU };
-/// `reference` or `cpu`; exit 2 naming what is supported for anything else.
+enum class Target { Reference, CPU, Emulator, CUDA };
+/// `reference`, `cpu`, `emulator` or `cuda`; exit 2 naming what is supported for anything else.
 Expected<Target> parseTarget(llvm::StringRef name);
+
+/// Whether the code is kernels for a GPU, real or emulated.
+inline bool hasKernels(Target target) { return target == Target::Emulator || target == Target::CUDA; }
+llvm::StringRef getTargetName(Target target);
 
 /// The stage called `name`; exit 2 with the list of names.
 Expected<Stage> parseStage(llvm::StringRef name);
@@ -32,6 +36,8 @@ struct CompileOptions {
   int64_t threads = 1;                 ///< threads the budget is checked for
   bool profile = false;                ///< code reports to the runtime where its time goes (CPU only)
   std::string keptActivations;         ///< what layers keep for their backward, for the manifest; empty: not recorded
+  std::string emulatorMode = "eager";  ///< eager | random | late: when asynchronous work happens on the emulator
+  int64_t emulatorSeed = 1;            ///< of the mode random
   std::string dumpStagesTo;            ///< folder that gets <number>-<stage>.mlir; empty: none
 };
 

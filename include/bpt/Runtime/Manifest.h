@@ -69,7 +69,7 @@ struct RegionInfo {
 
 /// A kernel of a program for a GPU.
 struct KernelInfo {
-  std::string name;  ///< "layer_norm_0.kernel0"
+  std::string name;  ///< "layer_norm_0_kernel0"
   std::string place; ///< of the op it is for: "graph.mlir:12"; may be empty
 };
 

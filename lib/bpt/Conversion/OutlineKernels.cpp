@@ -111,7 +111,7 @@ class OutlineKernels : public impl::OutlineKernelsPassBase<OutlineKernels> {
     OpBuilder builder = OpBuilder::atBlockEnd(device.getBody());
     Type pointer = LLVM::LLVMPointerType::get(&getContext()), i64 = builder.getI64Type();
     std::string name = body.function.getName().str();
-    name.replace(name.rfind(".body"), 5, ".kernel");
+    name.replace(name.rfind(".body"), 5, "_kernel"); // PTX has no dots in names
     auto type =
         LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {pointer, i64, pointer});
     auto kernel = LLVM::LLVMFuncOp::create(builder, loc, name, type);

@@ -12,7 +12,9 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/FileUtilities.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/SourceMgr.h"
@@ -22,12 +24,21 @@ using namespace mlir;
 
 namespace bpt {
 
+static constexpr std::pair<const char *, Target> targetNames[] = {
+    {"cpu", Target::CPU}, {"reference", Target::Reference}, {"emulator", Target::Emulator}, {"cuda", Target::CUDA}};
+
 Expected<Target> parseTarget(llvm::StringRef name) {
-  if (name == "cpu")
-    return Target::CPU;
-  if (name == "reference")
-    return Target::Reference;
-  return usageError("unknown target '" + name.str() + "'; this build supports: cpu, reference");
+  for (auto [text, target] : targetNames)
+    if (name == text)
+      return target;
+  return usageError("unknown target '" + name.str() + "'; expected cpu, reference, emulator or cuda");
+}
+
+llvm::StringRef getTargetName(Target target) {
+  for (auto [text, named] : targetNames)
+    if (named == target)
+      return text;
+  llvm_unreachable("every target has a name");
 }
 
 static constexpr std::pair<const char *, Stage> stageNames[] = {
@@ -86,6 +97,8 @@ Compiler::Compiler() {
   registerAllExtensions(registry);
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
+  registerNVVMDialectTranslation(registry);
+  registerGPUDialectTranslation(registry);
   registerDialect(registry);
   static bool once = (registerPasses(), mlir::registerTransformsPasses(), true);
   (void)once;
@@ -204,7 +217,7 @@ static Stage getInputStage(ModuleOp module) {
 
 Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage last) {
   if (options.profile && options.target != Target::CPU)
-    return usageError("--profile and --trace are for --target=cpu: the reference is one loop nest after the other");
+    return usageError("--profile and --trace are for --target=cpu");
   Stage first = getInputStage(module);
   if (Status status = dumpStage(module, options, first); !status)
     return status;
@@ -215,7 +228,8 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
       if (std::optional<ModelFlops> flops = countModelFlops(function))
         setRunFlops(function, flops->forward);
   LowerOptions lowering;
-  lowering.cpu = options.cpu;
+  bool kernels = hasKernels(options.target);
+  lowering.cpu = kernels ? "sm_90a" : options.cpu;
   lowering.budget = options.memory;
   lowering.threads = options.threads;
   lowering.profile = options.profile;
@@ -223,7 +237,9 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
   using Builder = void (*)(OpPassManager &, const LowerOptions &);
   const std::pair<Stage, Builder> steps[] = {{Stage::Tiles, reference ? addReferenceTiles : addTiles},
                                              {Stage::Buffers, addBuffers},
-                                             {Stage::Kernels, reference ? addReferenceKernels : addCPUKernels},
+                                             {Stage::Kernels, reference ? addReferenceKernels
+                                                               : kernels ? addGPUKernels
+                                                                         : addCPUKernels},
                                              {Stage::LLVM, addLLVM}};
   for (auto [stage, build] : steps) {
     if (stage > last)
@@ -242,7 +258,7 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
 Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &options) {
   Manifest manifest;
   manifest.compiler = "0.1.0";
-  manifest.target = options.target == Target::Reference ? "reference" : "cpu";
+  manifest.target = getTargetName(options.target).str();
   std::optional<TargetInfo> target = TargetInfo::get(options.cpu);
   if (!target)
     return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
@@ -270,6 +286,9 @@ Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &
   });
   if (error)
     return *error;
+  if (auto kernels = module->getAttrOfType<ArrayAttr>("bpt.kernels"))
+    for (auto kernel : kernels.getAsRange<DictionaryAttr>())
+      manifest.kernels.push_back({kernel.getAs<StringAttr>("name").str(), kernel.getAs<StringAttr>("place").str()});
   if (auto regions = module->getAttrOfType<ArrayAttr>("bpt.regions"))
     for (auto region : regions.getAsRange<DictionaryAttr>()) {
       auto text = [&](llvm::StringRef key) { return region.getAs<StringAttr>(key).str(); };

@@ -1,5 +1,7 @@
 // From the LLVM dialect to programs: translation, manifest, shared library, program in memory.
 #include "CodeGeneration.h"
+#include "DeviceCode.h"
+#include "EmulatorDevice.h"
 #include "bpt/Engine/Compiler.h"
 #include "bpt/Runtime/RuntimeABI.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -80,9 +82,14 @@ static bpt::Error toError(llvm::Error error) {
 /// there too.
 static Status addSymbols(llvm::orc::LLJIT &jit) {
   llvm::orc::SymbolMap symbols;
+  auto add = [&](const char *name, void *address) {
+    symbols[jit.mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(address),
+                                          llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
+  };
   for (const RuntimeSymbol *symbol = runtimeSymbols(); symbol->name; ++symbol)
-    symbols[jit.mangleAndIntern(symbol->name)] = {llvm::orc::ExecutorAddr::fromPtr(symbol->address),
-                                                  llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
+    add(symbol->name, symbol->address);
+  for (const emulator::Symbol *symbol = emulator::symbols(); symbol->name; ++symbol)
+    add(symbol->name, symbol->address);
   if (llvm::Error error = jit.getMainJITDylib().define(llvm::orc::absoluteSymbols(symbols)))
     return toError(std::move(error));
   auto process = llvm::orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(jit.getDataLayout().getGlobalPrefix());
@@ -99,12 +106,21 @@ Expected<Program> Compiler::load(ModuleOp module, const CompileOptions &options)
   if (!manifest)
     return manifest.takeError();
   llvm::LLVMContext llvmContext;
+  Expected<std::unique_ptr<llvm::Module>> kernels = takeKernels(module, llvmContext);
+  if (!kernels)
+    return kernels.takeError();
   Expected<std::unique_ptr<llvm::Module>> code = translate(module, llvmContext, options);
   if (!code)
     return code.takeError();
   Expected<std::vector<std::string>> objects = emitObjects(**code, options);
   if (!objects)
     return objects.takeError();
+  if (*kernels) {
+    Expected<std::string> emulated = emitEmulatedObject(**kernels, options);
+    if (!emulated)
+      return emulated.takeError();
+    objects->push_back(emulated.take());
+  }
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return toError(jit.takeError());
@@ -122,7 +138,18 @@ Expected<Program> Compiler::load(ModuleOp module, const CompileOptions &options)
     }
     return address->toPtr<void *>();
   };
-  return Program::create(manifest.take(), resolve, loaded);
+  std::shared_ptr<Device> device;
+  if (options.target == Target::Emulator) {
+    Expected<emulator::Mode> mode = parseEmulatorMode(options.emulatorMode);
+    if (!mode)
+      return mode.takeError();
+    EmulatorOptions emulation{*mode, static_cast<uint64_t>(options.emulatorSeed), static_cast<int>(options.threads)};
+    Expected<std::shared_ptr<Device>> created = createEmulatorDevice(*manifest, resolve, emulation);
+    if (!created)
+      return created.takeError();
+    device = created.take();
+  }
+  return Program::create(manifest.take(), resolve, loaded, device);
 }
 
 } // namespace bpt

@@ -1,0 +1,105 @@
+// Launches on the emulator.
+#include "EmulatorDevice.h"
+#include <algorithm>
+
+namespace bpt {
+
+Expected<emulator::Mode> parseEmulatorMode(const std::string &name) {
+  if (name == "eager")
+    return emulator::Mode::Eager;
+  if (name == "random")
+    return emulator::Mode::Random;
+  if (name == "late")
+    return emulator::Mode::Late;
+  return usageError("unknown emulator mode '" + name + "'; expected eager, random or late");
+}
+
+namespace {
+class EmulatorDevice : public Device {
+public:
+  EmulatorDevice(std::vector<KernelInfo> kernels, std::vector<emulator::KernelFunction> code, const EmulatorOptions &given)
+      : kernels(std::move(kernels)), code(std::move(code)) {
+    options.mode = given.mode;
+    options.seed = given.seed;
+    options.hostThreads = given.hostThreads;
+  }
+
+  /// Few: scratch and blocks cost the host memory and time, and results do not depend on it.
+  int64_t workers() const override { return 64; }
+
+  Status beginRun(const Memory &arena, const std::vector<Memory> &arguments) override {
+    memory = std::make_unique<emulator::GlobalMemory>();
+    std::vector<Memory> regions = arguments;
+    regions.push_back(arena);
+    // An argument may be a part of another one.
+    std::stable_sort(regions.begin(), regions.end(), [](const Memory &a, const Memory &b) { return a.address < b.address; });
+    uint8_t *end = nullptr;
+    for (const Memory &region : regions) {
+      auto *begin = static_cast<uint8_t *>(region.address);
+      if (region.bytes > 0 && begin >= end) {
+        memory->add(begin, static_cast<size_t>(region.bytes), region.name, /*initialised=*/region.address != arena.address);
+        end = begin + region.bytes;
+      }
+    }
+    options.memory = memory.get();
+    return {};
+  }
+
+  Status launch(const KernelLaunch &request) override {
+    const KernelInfo &kernel = kernels[static_cast<size_t>(request.kernel)];
+    emulator::Launch launch;
+    launch.function = code[static_cast<size_t>(request.kernel)];
+    launch.name = kernel.name;
+    for (size_t i = 0; i < 3; ++i)
+      launch.grid[i] = static_cast<uint32_t>(request.grid[i]);
+    launch.block = {static_cast<uint32_t>(request.threads), 1, 1};
+    launch.sharedBytes = static_cast<uint32_t>(request.sharedBytes);
+    launch.arguments = request.arguments;
+    emulator::LaunchResult result = emulator::run(launch, options);
+    if (result.reports.empty())
+      return {};
+    constexpr size_t mostLines = 10;
+    std::string text = "kernel '" + kernel.name + "'" + (kernel.place.empty() ? "" : " of " + kernel.place) +
+                       ": the emulator reports " + std::to_string(result.reportCount) + " findings";
+    for (size_t i = 0; i < std::min(result.reports.size(), mostLines); ++i)
+      text += "\n  " + emulator::toString(result.reports[i]);
+    return badInput(text);
+  }
+
+  Status fillTensorMap(void *map, const TensorMapInfo &info) override {
+    emulator::TensorType type = info.element == DataType::BF16  ? emulator::TensorType::BF16
+                                : info.element == DataType::F16 ? emulator::TensorType::F16
+                                                                : emulator::TensorType::F32;
+    emulator::Swizzle swizzle = info.swizzle == 128  ? emulator::Swizzle::B128
+                                : info.swizzle == 64 ? emulator::Swizzle::B64
+                                : info.swizzle == 32 ? emulator::Swizzle::B32
+                                                     : emulator::Swizzle::None;
+    std::vector<uint64_t> sizes(info.sizes.begin(), info.sizes.end()), strides(info.strides.begin(), info.strides.end());
+    std::vector<uint32_t> box(info.box.begin(), info.box.end());
+    return emulator::encodeTensorMap(*static_cast<emulator::TensorMap *>(map), info.base, type,
+                                     static_cast<uint32_t>(sizes.size()), sizes.data(), strides.data(), box.data(), swizzle);
+  }
+
+  Status endRun() override { return {}; }
+
+private:
+  std::vector<KernelInfo> kernels;
+  std::vector<emulator::KernelFunction> code;
+  emulator::Options options;
+  std::unique_ptr<emulator::GlobalMemory> memory;
+};
+} // namespace
+
+Expected<std::shared_ptr<Device>> createEmulatorDevice(const Manifest &manifest, const SymbolResolver &resolve,
+                                                       const EmulatorOptions &options) {
+  std::vector<emulator::KernelFunction> code;
+  for (const KernelInfo &kernel : manifest.kernels) {
+    void *address = resolve("bpt_emulated_" + kernel.name);
+    if (!address)
+      return badInput("the code of kernel '" + kernel.name + "' is missing");
+    code.push_back(reinterpret_cast<emulator::KernelFunction>(address));
+  }
+  return std::shared_ptr<Device>(std::make_shared<EmulatorDevice>(manifest.kernels, std::move(code), options));
+}
+
+} // namespace bpt
