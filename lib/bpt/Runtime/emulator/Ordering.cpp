@@ -19,7 +19,7 @@ Ordering::~Ordering() {
 
 void Ordering::reset(uint32_t count) {
   threadCount = count;
-  components = count + maxMbarriers + maxWarps + maxStoreThreads;
+  components = count + maxMbarriers + maxWarpgroups + maxStoreThreads;
   time = 1;
   threads.resize(std::max<size_t>(threads.size(), count));
   for (Knowledge &thread : threads) {

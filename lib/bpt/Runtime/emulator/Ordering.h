@@ -2,7 +2,7 @@
 //
 // Events carry the block's time, which advances with every release. What a thread knows is a vector with one component a thread (events of
 // that thread up to this time happened before), one a mbarrier (phases known to be complete, with the copies that completed them), one a
-// warp (wgmma groups known to be finished), and one a thread that issues bulk stores (store groups whose source has been read).
+// warpgroup (wgmma groups known to be finished), and one a thread that issues bulk stores (store groups whose source has been read).
 //
 // A thread does not keep such a vector. It keeps the snapshots that it acquired: each synchronisation object accumulates a message from the
 // threads that release to it, and publishes it as a snapshot when a phase is complete. Messages only grow, so of each object a thread
@@ -17,7 +17,7 @@
 
 namespace bpt::emulator {
 
-constexpr uint32_t maxBlockThreads = 1024, maxWarps = 32;
+constexpr uint32_t maxBlockThreads = 1024, maxWarps = 32, maxWarpgroups = 8;
 constexpr uint32_t maxMbarriers = 64;   ///< of the emulator; kernels use far fewer
 constexpr uint32_t maxNamedBarriers = 16; ///< of the hardware
 constexpr uint32_t maxStoreThreads = 32; ///< threads of a block that issue bulk stores, of the emulator
@@ -37,8 +37,8 @@ public:
 
   // Components beyond the threads' own.
   uint32_t phases(uint32_t mbarrier) const { return threadCount + mbarrier; }
-  uint32_t groups(uint32_t warp) const { return threadCount + maxMbarriers + warp; }
-  uint32_t stores(uint32_t slot) const { return threadCount + maxMbarriers + maxWarps + slot; }
+  uint32_t groups(uint32_t warpgroup) const { return threadCount + maxMbarriers + warpgroup; }
+  uint32_t stores(uint32_t slot) const { return threadCount + maxMbarriers + maxWarpgroups + slot; }
 
   /// The time that events of now get.
   uint32_t now() const { return time; }
@@ -51,7 +51,7 @@ public:
   void publish(uint32_t object);
   /// `thread` knows what was published last; nothing happens where nothing was.
   void acquire(uint32_t thread, uint32_t object);
-  /// `thread` did something of its own that others will rely on: groups of its warp, stores of its slot.
+  /// `thread` did something of its own that others will rely on: groups of its warpgroup, stores of its slot.
   void advance(uint32_t thread, uint32_t component, uint32_t value);
   /// A proxy fence of `thread`.
   void fence(uint32_t thread);

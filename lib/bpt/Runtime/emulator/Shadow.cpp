@@ -104,14 +104,13 @@ void Shadow::checkAsyncReaders(uint32_t granule, const char *what, const char *w
     uint32_t &reads = wgmmaGroup[group][granule];
     if (!reads)
       continue;
-    for (uint32_t warp = group * 4; warp < group * 4 + 4; ++warp)
-      if (block.ordering.known(self, block.ordering.groups(warp)) < reads) {
-        block.report(ReportKind::StageReusedEarly, where,
-                     fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that warp {} has waited "
-                                 "for its wgmma group {}",
-                                 what, Block::name(granule * 16), group, warp, reads));
-        break;
-      }
+    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX ISA 8.7, 9.7.15.7.2). CUTLASS relies on
+    // that: one thread releases a stage for its warpgroup (PipelineTmaAsync, sm90_pipeline.hpp).
+    if (block.ordering.known(self, block.ordering.groups(group)) < reads)
+      block.report(ReportKind::StageReusedEarly, where,
+                   fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that a thread of it has waited "
+                               "for wgmma group {}",
+                               what, Block::name(granule * 16), group, reads));
     reads = 0;
   }
   if (uint8_t slot = storeSlot[granule]) {

@@ -1,6 +1,7 @@
 // What is known about each byte of a block's shared memory: who wrote and read it last, and how. 16 bytes (a granule) is the unit of the
 // async proxy, 4 bytes (a word) that of generic accesses.
 #pragma once
+#include "Ordering.h"
 #include <cstdint>
 #include <vector>
 
@@ -10,7 +11,6 @@ class Block;
 constexpr uint32_t windowBytes = 1u << 18;       ///< shared addresses have 18 bits in descriptors
 constexpr uint32_t reservedBytes = 1024;         ///< the hardware keeps the first KiB of a block's shared memory
 constexpr uint32_t maxDynamicBytes = 227 * 1024; ///< a block may ask for (CUDA C++ Programming Guide, compute capability 9.0)
-constexpr uint32_t maxWarpgroups = 8;
 
 /// What one asynchronous operation needs to know before it may read a set of granules: collected once, checked for each thread.
 struct ReadNeeds {

@@ -375,7 +375,7 @@ void WgmmaUnit::wait(uint32_t pending, float *registers, uint32_t count, const u
       block.suspend(Waiting::Wgmma, self.index / 128, where);
     }
     own.finished = target;
-    block.ordering.advance(self.index, block.ordering.groups(self.index / 32), target);
+    block.ordering.advance(self.index, block.ordering.groups(self.index / 128), target);
   }
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t index;

@@ -10,7 +10,13 @@ namespace bpt::emulator {
 #define BPT_VECTOR_VERSIONS
 #endif
 
-using Vector = float __attribute__((vector_size(32), aligned(4)));
+using Vector = float __attribute__((vector_size(32)));
+
+static inline __attribute__((always_inline)) Vector load(const float *from) {
+  Vector value;
+  __builtin_memcpy(&value, from, sizeof value); // not aligned
+  return value;
+}
 
 /// 4 rows by 16 columns (or 8) of c in registers.
 template <int rows, int vectors>
@@ -19,14 +25,14 @@ static inline __attribute__((always_inline)) void tile(float *c, const float *a,
   Vector sum[rows][vectors];
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v)
-      sum[r][v] = accumulate ? *reinterpret_cast<const Vector *>(c + r * n + v * 8) : Vector{};
+      sum[r][v] = accumulate ? load(c + r * n + v * 8) : Vector{};
   for (uint32_t i = 0; i < k; ++i)
     for (int r = 0; r < rows; ++r)
       for (int v = 0; v < vectors; ++v)
-        sum[r][v] += a[r * k + i] * *reinterpret_cast<const Vector *>(b + i * n + v * 8);
+        sum[r][v] += a[r * k + i] * load(b + i * n + v * 8);
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v)
-      *reinterpret_cast<Vector *>(c + r * n + v * 8) = sum[r][v];
+      __builtin_memcpy(c + r * n + v * 8, &sum[r][v], sizeof(Vector));
 }
 
 BPT_VECTOR_VERSIONS void multiply64(float *c, const float *a, const float *b, uint32_t n, uint32_t k, bool accumulate) {
