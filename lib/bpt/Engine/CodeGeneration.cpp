@@ -34,27 +34,32 @@ Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const Compile
   return machine;
 }
 
-/// O2 for kernels. The reference has one loop nest per step of each definition: O2 vectorises and unrolls them all and
-/// takes ten times as long to compile as the little below, and then runs once.
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine, Target target) {
+void runLLVMPasses(llvm::Module &module, llvm::TargetMachine *machine,
+                   llvm::function_ref<llvm::ModulePassManager(llvm::PassBuilder &)> build) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager graphs;
   llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
+  llvm::PassBuilder builder(machine);
   builder.registerModuleAnalyses(modules);
   builder.registerCGSCCAnalyses(graphs);
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, graphs, modules);
-  if (target != Target::Reference) {
-    builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
-    return;
-  }
-  llvm::ModulePassManager passes;
-  llvm::cantFail(builder.parsePassPipeline(
-      passes, "always-inline,function(early-cse<memssa>,simplifycfg,loop-mssa(licm),early-cse<memssa>),globaldce"));
-  passes.run(module, modules);
+  build(builder).run(module, modules);
+}
+
+/// O2 for kernels. The reference has one loop nest per step of each definition: O2 vectorises and unrolls them all and
+/// takes ten times as long to compile as the little below, and then runs once.
+static void optimize(llvm::Module &module, llvm::TargetMachine &machine, Target target) {
+  runLLVMPasses(module, &machine, [&](llvm::PassBuilder &builder) {
+    if (target != Target::Reference)
+      return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2);
+    llvm::ModulePassManager passes;
+    llvm::cantFail(builder.parsePassPipeline(
+        passes, "always-inline,function(early-cse<memssa>,simplifycfg,loop-mssa(licm),early-cse<memssa>),globaldce"));
+    return passes;
+  });
 }
 
 void Compiler::optimize(llvm::Module &module, const CompileOptions &options) {
@@ -62,18 +67,20 @@ void Compiler::optimize(llvm::Module &module, const CompileOptions &options) {
     bpt::optimize(module, **machine, options.target);
 }
 
-static Expected<std::string> emitFile(llvm::Module &module, const CompileOptions &options, llvm::CodeGenFileType type) {
-  Expected<std::unique_ptr<llvm::TargetMachine>> machine = createTargetMachine(options);
-  if (!machine)
-    return machine.takeError();
-  (*machine)->Options.MCOptions.AsmVerbose = true;
+Expected<std::string> emitFile(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type) {
+  machine.Options.MCOptions.AsmVerbose = true;
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, type))
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
     return badInput("LLVM cannot emit a file for this target");
   passes.run(module);
   return std::string(bytes.begin(), bytes.end());
+}
+
+static Expected<std::string> emitFile(llvm::Module &module, const CompileOptions &options, llvm::CodeGenFileType type) {
+  Expected<std::unique_ptr<llvm::TargetMachine>> machine = createTargetMachine(options);
+  return machine ? emitFile(module, **machine, type) : machine.takeError();
 }
 
 Expected<std::string> Compiler::emitObject(llvm::Module &module, const CompileOptions &options) {

@@ -4,10 +4,10 @@
 #include "bpt/Conversion/KernelModule.h"
 #include "bpt/Emulator/LowerToEmulator.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Transforms/IPO/AlwaysInliner.h"
 
 using namespace mlir;
 
@@ -26,6 +26,27 @@ static Expected<std::unique_ptr<llvm::TargetMachine>> createNVPTXMachine() {
       triple, "sm_90a", "+ptx84", llvm::TargetOptions(), std::nullopt, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
+/// Bodies of parallel loops go into their kernels: what they captured is then read from the kernel's parameters.
+static void inlineBodies(llvm::Module &kernels) {
+  for (llvm::Function &function : kernels) {
+    if (function.isDeclaration())
+      continue;
+    if (function.getCallingConv() != llvm::CallingConv::PTX_Kernel) {
+      function.setLinkage(llvm::GlobalValue::InternalLinkage);
+      continue;
+    }
+    for (llvm::Instruction &instruction : llvm::instructions(function))
+      if (auto *call = llvm::dyn_cast<llvm::CallInst>(&instruction))
+        if (llvm::Function *callee = call->getCalledFunction(); callee && !callee->isDeclaration())
+          callee->addFnAttr(llvm::Attribute::AlwaysInline);
+  }
+  runLLVMPasses(kernels, nullptr, [](llvm::PassBuilder &) {
+    llvm::ModulePassManager passes;
+    passes.addPass(llvm::AlwaysInlinerPass());
+    return passes;
+  });
+}
+
 Expected<std::unique_ptr<llvm::Module>> takeKernels(ModuleOp module, llvm::LLVMContext &context) {
   auto device = module.lookupSymbol<gpu::GPUModuleOp>(kernelModuleName);
   if (!device)
@@ -41,9 +62,7 @@ Expected<std::unique_ptr<llvm::Module>> takeKernels(ModuleOp module, llvm::LLVMC
     return badInput("the kernels could not be translated to LLVM IR; compile with --stop-after=llvm to look at them");
   result->setDataLayout((*machine)->createDataLayout());
   result->setTargetTriple((*machine)->getTargetTriple());
-  for (llvm::Function &function : *result)
-    if (!function.isDeclaration() && function.getCallingConv() != llvm::CallingConv::PTX_Kernel)
-      function.setLinkage(llvm::GlobalValue::InternalLinkage);
+  inlineBodies(*result);
   return result;
 }
 
@@ -54,37 +73,17 @@ Expected<std::string> emitEmulatedObject(llvm::Module &kernels, const CompileOpt
   if (llvm::Error error = lowerToEmulator(kernels, **host))
     return badInput("the emulator cannot run the kernels: " + llvm::toString(std::move(error)));
   optimizeEmulated(kernels, **host);
-  llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if ((*host)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
-    return badInput("LLVM cannot emit an object file for this machine");
-  passes.run(kernels);
-  return std::string(bytes.begin(), bytes.end());
+  return emitFile(kernels, **host, llvm::CodeGenFileType::ObjectFile);
 }
 
 Expected<std::string> emitPTX(llvm::Module &kernels) {
   Expected<std::unique_ptr<llvm::TargetMachine>> machine = createNVPTXMachine();
   if (!machine)
     return machine.takeError();
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graphs;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(machine->get());
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graphs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graphs, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(kernels, modules);
-  llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if ((*machine)->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
-    return badInput("LLVM cannot emit PTX");
-  passes.run(kernels);
-  return std::string(bytes.begin(), bytes.end());
+  runLLVMPasses(kernels, machine->get(), [](llvm::PassBuilder &builder) {
+    return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3);
+  });
+  return emitFile(kernels, **machine, llvm::CodeGenFileType::AssemblyFile);
 }
 
 } // namespace bpt
