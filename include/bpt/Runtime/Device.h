@@ -41,13 +41,15 @@ public:
   /// Fills 128 bytes, aligned to 64. Errors: what the hardware does not allow (alignment, box sizes).
   virtual Status fillTensorMap(void *map, const TensorMapInfo &info) = 0;
 
-  /// A run of an entry begins: it may touch `arena`, and `arguments` with the bytes of each.
+  /// Memory that a run may touch. What is not `written` yet has no values that may be used.
   struct Memory {
     void *address;
     int64_t bytes;
     std::string name;
+    bool written;
   };
-  virtual Status beginRun(const Memory &arena, const std::vector<Memory> &arguments) = 0;
+  /// A run of an entry begins. Regions may lie within others.
+  virtual Status beginRun(std::vector<Memory> memory) = 0;
 
   /// Waits until all launches are done. The first error of the run, if any.
   virtual Status endRun() = 0;

@@ -27,17 +27,14 @@ public:
   /// Few: scratch and blocks cost the host memory and time, and results do not depend on it.
   int64_t workers() const override { return 64; }
 
-  Status beginRun(const Memory &arena, const std::vector<Memory> &arguments) override {
+  Status beginRun(std::vector<Memory> regions) override {
     memory = std::make_unique<emulator::GlobalMemory>();
-    std::vector<Memory> regions = arguments;
-    regions.push_back(arena);
-    // An argument may be a part of another one.
     std::stable_sort(regions.begin(), regions.end(), [](const Memory &a, const Memory &b) { return a.address < b.address; });
     uint8_t *end = nullptr;
     for (const Memory &region : regions) {
       auto *begin = static_cast<uint8_t *>(region.address);
       if (region.bytes > 0 && begin >= end) {
-        memory->add(begin, static_cast<size_t>(region.bytes), region.name, /*initialised=*/region.address != arena.address);
+        memory->add(begin, static_cast<size_t>(region.bytes), region.name, region.written);
         end = begin + region.bytes;
       }
     }

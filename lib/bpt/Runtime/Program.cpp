@@ -208,7 +208,12 @@ std::vector<Device::Memory> Entry::Impl::viewMemory(const std::vector<Tensor> &a
   std::vector<Device::Memory> views;
   for (size_t i = 0; i < arguments.size(); ++i)
     views.push_back({arguments[i].data(), arguments[i].elements() * bytesPerElement(arguments[i].type()),
-                     "argument " + inQuotes(info->arguments[i].name)});
+                     "argument " + inQuotes(info->arguments[i].name), true});
+  // Scratch has room for whole vectors: what lies behind the data is read, and not used.
+  int64_t scratch = plan.scratchOffset, end = scratch + plan.scratchStride * plan.threads;
+  views.push_back({arena->data(), scratch, "the arena", false});
+  views.push_back({arena->data() + scratch, end - scratch, "scratch", true});
+  views.push_back({arena->data() + end, arena->bytes() - end, "the arena's end", false});
   return views;
 }
 
@@ -227,8 +232,7 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
     pointers.push_back(argument.data());
   Device *device = context.device = impl->program->device.get();
   if (device)
-    if (Status status = device->beginRun({impl->arena->data(), impl->arena->bytes(), "the arena"}, impl->viewMemory(arguments));
-        !status)
+    if (Status status = device->beginRun(impl->viewMemory(arguments)); !status)
       return status.takeError();
   if (impl->profile)
     impl->profile->beginRun();
