@@ -84,7 +84,7 @@ SizeFormula getHopperWorkspaceBytes(mlir::Operation *op);
 /// in whole query blocks) and sums of dquery `[B,H,S,paddedDim]`, all f32.
 struct HopperAttentionGradWorkspace {
   SizeFormula lse, delta, query;
-  static HopperAttentionGradWorkspace get(AttentionGradOp op);
+  static HopperAttentionGradWorkspace get(AttentionGradOp op, int64_t queryBlock);
 };
 
 /// Tiles of a matrix product: a block owns `rows` x `columns` of C and sums over `depth` at a time.

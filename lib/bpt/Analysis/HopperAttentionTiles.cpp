@@ -65,7 +65,14 @@ std::string getHopperRefusal(AttentionGradOp op) {
   if (op.getProbabilities())
     return "probabilities are given";
   std::string reason = refuse(op);
-  return reason.empty() ? refuseStrides(op.getDout(), "dout") : reason;
+  for (auto [operand, name] : {std::pair<Value, StringRef>{op.getDout(), "dout"},
+                               {op.getOut(), "out"},
+                               {op.getOuts()[0], "dquery"},
+                               {op.getOuts()[1], "dkey"},
+                               {op.getOuts()[2], "dvalue"}})
+    if (reason.empty())
+      reason = refuseStrides(operand, name);
+  return reason;
 }
 
 //===-- Choice --------------------------------------------------------------------------------------------------===//
@@ -88,6 +95,13 @@ static bool applySchedule(Operation *op, Sizes &sizes) {
       *size = *entry;
       given = true;
     }
+  // In the forward kernel, queries and warpgroups say the same.
+  if (isa<AttentionOp>(op)) {
+    if (!getScheduleEntry(op, "warpgroups"))
+      sizes.consumers = sizes.queryBlock / 64;
+    else if (!getScheduleEntry(op, "q_block"))
+      sizes.queryBlock = 64 * sizes.consumers;
+  }
   return given;
 }
 
@@ -114,14 +128,14 @@ static std::string describe(const HopperAttentionTiles &tiles) {
 /// The first of `candidates` (best first) that fits, or what the schedule says if that fits.
 template <typename Op>
 static FailureOr<HopperAttentionTiles> choose(Op op, ArrayRef<Sizes> candidates,
+                                              function_ref<std::string(const Sizes &)> refuseShape,
                                               function_ref<HopperAttentionTiles(const Sizes &)> build) {
   Sizes given = candidates.front();
   if (applySchedule(op, given)) {
-    if (given.keyBlock % 16 || given.keyBlock < 16 || given.keyBlock > 256 || given.stages < 1 || given.stages > 8 ||
-        (given.consumers != 2 && given.consumers != 3))
-      return op.emitOpError("expected a schedule with kv_block a multiple of 16 up to 256, 1 to 8 stages and 2 or 3 "
-                            "warpgroups, but got kv_block = ")
-             << given.keyBlock << ", stages = " << given.stages << ", warpgroups = " << given.consumers;
+    if (std::string reason = refuseShape(given); !reason.empty())
+      return op.emitOpError("expected a schedule with ")
+             << reason << ", but got q_block = " << given.queryBlock << ", kv_block = " << given.keyBlock
+             << ", stages = " << given.stages << ", warpgroups = " << given.consumers;
     HopperAttentionTiles tiles = build(given);
     if (std::string reason = refuseSizes(tiles); !reason.empty())
       return op.emitOpError("schedule does not fit an SM of sm_90a: ") << describe(tiles) << "; " << reason;
@@ -155,10 +169,20 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
   int64_t extra = features.bias || features.softcap || features.segments ? 16 : 0;
   extra += features.dropout ? 32 : 0;
 
-  return choose(op, candidates, [&](const Sizes &sizes) {
-    HopperAttentionTiles tiles{
-        headDim, paddedDim, 64 * sizes.consumers, sizes.keyBlock, sizes.stages, WarpRoles::get(sizes.consumers), 0,
-        {},      ""};
+  auto refuseShape = [](const Sizes &sizes) -> std::string {
+    if (sizes.consumers != 2 && sizes.consumers != 3)
+      return "2 or 3 warpgroups";
+    if (sizes.queryBlock != 64 * sizes.consumers)
+      return "64 queries for each warpgroup";
+    if (sizes.keyBlock % 16 || sizes.keyBlock < 16 || sizes.keyBlock > 256)
+      return "kv_block a multiple of 16 up to 256";
+    return sizes.stages < 1 || sizes.stages > 8 ? "1 to 8 stages" : "";
+  };
+  return choose(op, candidates, refuseShape, [&](const Sizes &sizes) {
+    HopperAttentionTiles tiles;
+    tiles.headDim = headDim, tiles.paddedDim = paddedDim;
+    tiles.queryBlock = sizes.queryBlock, tiles.keyBlock = sizes.keyBlock, tiles.stages = sizes.stages;
+    tiles.roles = WarpRoles::get(sizes.consumers);
     // Scores in f32, probabilities in 16 bits, the sums of out in f32.
     tiles.fragmentRegisters = sizes.keyBlock / 2 + sizes.keyBlock / 4 + paddedDim / 2 + extra;
     int64_t keyBytes = sizes.stages * sizes.keyBlock * paddedDim * 2;
@@ -168,6 +192,71 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
     tiles.layout.add("barriers", barrierBytes);
     return tiles;
   });
+}
+
+//===-- Gradient ------------------------------------------------------------------------------------------------===//
+
+/// Beyond D = 128, dkey and dvalue of 64 keys take the registers of two warpgroups, half of the columns each.
+static bool isWide(int64_t headDim) { return headDim > 128; }
+static int64_t padGradientDim(int64_t headDim) { return isWide(headDim) ? 256 : padDim(headDim); }
+
+FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
+  int64_t headDim = getHeadDim(op.getQuery()), paddedDim = padGradientDim(headDim);
+  AttentionFeatures features = AttentionFeatures::get(op);
+  SmallVector<Sizes> candidates;
+  if (isWide(headDim))
+    candidates = {{64, 64, 1, 2}};
+  else
+    candidates = {{128, 128, 2, 2}, {64, 128, 2, 2}};
+  auto refuseShape = [&](const Sizes &sizes) -> std::string {
+    if (sizes.consumers != 2 || sizes.keyBlock != candidates.front().keyBlock)
+      return (Twine("2 warpgroups and kv_block = ") + Twine(candidates.front().keyBlock)).str();
+    if (llvm::none_of(candidates, [&](const Sizes &known) { return known.queryBlock == sizes.queryBlock; }) ||
+        (sizes.queryBlock == 128 && paddedDim == 128))
+      return isWide(headDim) || paddedDim == 128 ? "q_block = 64" : "q_block = 64 or 128";
+    return sizes.stages < 1 || sizes.stages > 8 ? "1 to 8 stages" : "";
+  };
+  return choose(op, candidates, refuseShape, [&](const Sizes &sizes) {
+    HopperAttentionTiles tiles;
+    tiles.headDim = headDim, tiles.paddedDim = paddedDim;
+    tiles.queryBlock = sizes.queryBlock, tiles.keyBlock = sizes.keyBlock, tiles.stages = sizes.stages;
+    tiles.roles = WarpRoles::get(sizes.consumers);
+    // Scores and their gradients (and the softcap's slopes) of the queries of a step; dkey and dvalue; wide: dquery as
+    // well.
+    int64_t scores = (isWide(headDim) ? 32 : sizes.queryBlock) / 2 * (features.softcap ? 3 : 2);
+    tiles.fragmentRegisters = isWide(headDim) ? paddedDim / 2 + std::max(paddedDim / 4, scores) : paddedDim + scores;
+    int64_t rowBytes = paddedDim * 2, staged = sizes.stages * sizes.queryBlock;
+    tiles.layout.add("key", sizes.keyBlock * rowBytes);
+    tiles.layout.add("value", sizes.keyBlock * rowBytes);
+    tiles.layout.add("query", staged * rowBytes);
+    tiles.layout.add("dout", staged * rowBytes);
+    if (isWide(headDim))
+      tiles.layout.add("probabilities", sizes.keyBlock * sizes.queryBlock * 2);
+    tiles.layout.add("scores", sizes.keyBlock * sizes.queryBlock * 2);
+    tiles.layout.add("dquery", 2 * 64 * (isWide(headDim) ? paddedDim / 2 : 64) * 4);
+    tiles.layout.add("lse", staged * 4);
+    tiles.layout.add("delta", staged * 4);
+    tiles.layout.add("barriers", barrierBytes);
+    return tiles;
+  });
+}
+
+HopperAttentionGradWorkspace HopperAttentionGradWorkspace::get(AttentionGradOp op, int64_t queryBlock) {
+  Value query = op.getQuery();
+  SizeFormula planes = getOperandDim(op, query, 0) * getOperandDim(op, query, 2), rows = getOperandDim(op, query, 1);
+  SizeFormula statistics = alignSection(planes * (ceilDiv(rows, queryBlock) * (queryBlock * 4)));
+  return {statistics, statistics, planes * rows * (padGradientDim(getHeadDim(query)) * 4)};
+}
+
+SizeFormula getHopperWorkspaceBytes(Operation *op) {
+  auto gradient = dyn_cast<AttentionGradOp>(op);
+  if (!gradient || !getHopperRefusal(gradient).empty())
+    return SizeFormula(0);
+  FailureOr<HopperAttentionTiles> tiles = HopperAttentionTiles::get(gradient);
+  if (failed(tiles))
+    return SizeFormula(0);
+  auto sections = HopperAttentionGradWorkspace::get(gradient, tiles->queryBlock);
+  return sections.lse + sections.delta + sections.query;
 }
 
 } // namespace bpt

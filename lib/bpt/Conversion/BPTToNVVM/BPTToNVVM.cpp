@@ -36,6 +36,8 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
       LogicalResult lowered =
           TypeSwitch<Operation *, LogicalResult>(op)
               .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
+              .Case(
+                  [&](AttentionGradOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttentionGrad); })
               .Default([](Operation *) { return success(); });
       if (failed(lowered))
         return signalPassFailure();

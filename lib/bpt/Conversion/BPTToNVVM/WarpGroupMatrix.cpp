@@ -140,13 +140,16 @@ Fragment WarpGroupMatrix::pack(ValueRange accumulator) {
   return packed;
 }
 
-FragmentStore::FragmentStore(KernelBuilder &e, Value base, int64_t boxBytes) : e(e), boxBytes(boxBytes) {
+FragmentStore::FragmentStore(KernelBuilder &e, Value base, int64_t boxBytes, Value firstByte)
+    : e(e), boxBytes(boxBytes) {
   // Lanes 0-7 and 8-15 address the rows of the left two 8 x 8 matrices, 16-31 those of the right two.
   Value lane = e.getLane(), row = e.bitAnd(lane, 7), matrix = e.shiftRight(lane, 3);
   Value rowInWarp = e.add(row, e.shiftLeft(e.bitAnd(matrix, 1), 3));
   Value rowBytes = e.shiftLeft(e.add(e.shiftLeft(e.getWarpInGroup(), 4), rowInWarp), 7);
   Value piece = e.bitXor(e.shiftRight(matrix, 1), row);
   address = e.add(e.add(base, rowBytes), e.shiftLeft(piece, 4));
+  if (firstByte)
+    address = e.bitXor(address, firstByte);
 }
 
 void FragmentStore::store(ValueRange packed, int64_t c, int64_t offset) {

@@ -82,8 +82,8 @@ class FragmentStore {
 public:
   using Value = mlir::Value;
   /// `base` (i32 bytes, a multiple of 1024): where row 0 of the warpgroup lies; `boxBytes`: from one box of 64 columns
-  /// to the next.
-  FragmentStore(KernelBuilder &e, Value base, int64_t boxBytes);
+  /// to the next; `firstByte` (0, 32, 64 or 96 at run time): where in the rows the fragment's columns begin.
+  FragmentStore(KernelBuilder &e, Value base, int64_t boxBytes, Value firstByte = {});
   /// Stores four packed registers of fragment columns [16 c, 16 c + 16) at a constant `offset` (a multiple of 1024).
   void store(mlir::ValueRange packed, int64_t c, int64_t offset = 0);
   /// Stores a packed fragment of `columns` columns.

@@ -1,0 +1,225 @@
+// The shared parts of the kernels of bpt.attention_grad.
+#include "AttentionGradient.h"
+
+using namespace mlir;
+
+namespace bpt::hopper {
+
+AttentionGradient::AttentionGradient(KernelBuilder &e, const AttentionSpec &spec, const HopperAttentionTiles &tiles,
+                                     const GradientArguments &arguments)
+    : e(e), spec(spec), tiles(tiles), arguments(arguments), barriers(e, tiles.layout.getOffset("barriers")),
+      keysFull(barriers.take(1, 1)), queries(e, barriers, tiles.stages, 4 * tiles.roles.consumers),
+      douts(e, barriers, tiles.stages, 4 * tiles.roles.consumers), memory(e), matrix(e, spec.element),
+      scores(e, spec, arguments.scores, /*transposed=*/true), position(FragmentPosition::get(e)) {}
+
+void AttentionGradient::emit() {
+  Value isFirst = e.bitAnd(e.equal(e.getWarp(), 0), e.getElected());
+  e.ifThen(isFirst, [&] {
+    for (unsigned map : {arguments.query, arguments.key, arguments.value, arguments.dout, arguments.querySums})
+      memory.prefetch(e.getArgument(map));
+    barriers.emitInit();
+  });
+  e.synchronizeBlock();
+  // Blocks of one plane are neighbours: they read the same queries. The first keys are seen most under a causal mask.
+  Value block = e.getBlock(KernelBuilder::Dim::X), rows = e.ceilDiv(scores.keys, tiles.keyBlock);
+  Value plane = e.div(block, rows);
+  firstKey = e.mul(e.rem(block, rows), tiles.keyBlock);
+  batchIndex = e.div(plane, spec.groups);
+  keyHead = e.rem(plane, spec.groups);
+  queryBlocks = scores.getQueryBlocks(firstKey, tiles.keyBlock, tiles.queryBlock);
+  e.ifThen(
+      e.equal(e.getWarpGroup(), 0),
+      [&] {
+        e.decreaseRegisters(tiles.roles.producerRegisters);
+        e.ifThen(isFirst, [&] { produce(); });
+      },
+      [&] {
+        e.increaseRegisters(tiles.roles.consumerRegisters);
+        group = e.sub(e.getWarpGroup(), 1);
+        barriers.wait(barriers.get(keysFull), e.i32(0));
+        consume();
+        e.ifThen(isLeader(), [&] { memory.waitRead(); });
+      });
+}
+
+//===-- Steps and loads -----------------------------------------------------------------------------------------===//
+
+AttentionGradient::Step AttentionGradient::getStep(Value number) {
+  int64_t ratio = spec.heads / spec.groups;
+  Value count = e.sub(queryBlocks.end, queryBlocks.begin), head = keyHead, block = number;
+  if (ratio > 1) {
+    head = e.add(e.mul(keyHead, ratio), e.div(number, count));
+    block = e.rem(number, count);
+  }
+  return {head, e.mul(e.add(queryBlocks.begin, block), tiles.queryBlock), queries.getSlot(number)};
+}
+
+Fragment AttentionGradient::visitSteps(ValueRange init, function_ref<Fragment(const Step &, ValueRange)> body) {
+  Value count = e.mul(e.sub(queryBlocks.end, queryBlocks.begin), spec.heads / spec.groups);
+  return e.loop(e.i32(0), count, e.i32(1), init,
+                [&](Value number, ValueRange carried) { return body(getStep(number), carried); });
+}
+
+void AttentionGradient::loadTile(Value map, int64_t rows, Value shared, Value head, Value row, Value barrier) {
+  for (int64_t box = 0; box < tiles.getBoxes(); ++box)
+    memory.load(map, {e.i32(64 * box), head, row, batchIndex}, e.advance(shared, box * rows * 128), barrier);
+}
+
+Value AttentionGradient::stagedOffset(StringRef region, const RingSlot &slot, int64_t bytes) {
+  return e.add(e.mul(slot.stage, bytes), tiles.layout.getOffset(region));
+}
+
+void AttentionGradient::produce() {
+  Value barrier = barriers.get(keysFull);
+  barriers.arriveExpecting(barrier, 2 * tiles.keyBlock * tiles.paddedDim * 2);
+  for (auto [map, region] : {std::pair<unsigned, StringRef>{arguments.key, "key"}, {arguments.value, "value"}})
+    loadTile(e.getArgument(map), tiles.keyBlock, e.getShared(tiles.layout.getOffset(region)), keyHead, firstKey,
+             barrier);
+
+  int64_t rowBytes = tiles.queryBlock * 4;
+  Value paddedQueries = e.mul(e.ceilDiv(scores.queries, tiles.queryBlock), tiles.queryBlock);
+  (void)visitSteps({}, [&](const Step &step, ValueRange) {
+    auto load = [&](Ring &ring, unsigned map, StringRef region, unsigned rows, StringRef rowRegion) {
+      ring.acquire(step.slot);
+      Value full = ring.getFull(step.slot);
+      barriers.arriveExpecting(full, getQueryBytes() + rowBytes);
+      loadTile(e.getArgument(map), tiles.queryBlock, e.getShared(stagedOffset(region, step.slot, getQueryBytes())),
+               step.head, step.firstQuery, full);
+      Value first = e.add(e.mul(getPlane(step.head), paddedQueries), step.firstQuery);
+      memory.loadRow(e.getElement(e.getArgument(rows), first, e.getF32Type()),
+                     e.getShared(stagedOffset(rowRegion, step.slot, rowBytes)), rowBytes, full);
+    };
+    load(queries, arguments.query, "query", arguments.lse, "lse");
+    load(douts, arguments.dout, "dout", arguments.delta, "delta");
+    return Fragment();
+  });
+}
+
+SharedMatrix AttentionGradient::getStage(StringRef region, const RingSlot &slot, bool sumsRows, Value byteOffset) {
+  Value offset = stagedOffset(region, slot, getQueryBytes());
+  if (byteOffset)
+    offset = e.add(offset, byteOffset);
+  return matrix.describe(e.getShared(offset), tiles.queryBlock * 128, sumsRows);
+}
+
+SharedMatrix AttentionGradient::getMatrix(StringRef region, Value byteOffset, int64_t rows, bool sumsRows) {
+  return matrix.describe(e.getShared(e.add(byteOffset, tiles.layout.getOffset(region))), rows * 128, sumsRows);
+}
+
+//===-- Probabilities and their gradients -----------------------------------------------------------------------===//
+
+Fragment AttentionGradient::loadStatistics(StringRef region, const RingSlot &slot, int64_t columns, Value firstColumn) {
+  Value offset = stagedOffset(region, slot, tiles.queryBlock * 4);
+  Value first = e.getShared(e.add(offset, e.shiftLeft(e.add(position.column, firstColumn), 2)));
+  Fragment pairs, values;
+  auto type = VectorType::get(2, e.getF32Type());
+  for (int64_t j = 0; j < columns / 8; ++j) {
+    Value pair = e.load(e.advance(first, 32 * j), type);
+    for (int64_t i = 0; i < 2; ++i)
+      pairs.push_back(LLVM::ExtractElementOp::create(e, pair, e.i32(i)));
+  }
+  for (int64_t number = 0; number < columns / 2; ++number)
+    values.push_back(pairs[2 * (number / 4) + number % 2]);
+  return values;
+}
+
+Fragment AttentionGradient::getProbabilities(Fragment products, const Step &step, const ScorePlace &place,
+                                             int64_t columns, Value firstColumn, Fragment &slopes) {
+  Fragment logarithms = loadStatistics("lse", step.slot, columns, firstColumn);
+  scores.setHead(batchIndex, step.head);
+  Fragment ratios;
+  scores.modify(products, place, columns, 64, &ratios);
+  Value unit = e.f32(scores.getUnit());
+  Fragment probabilities;
+  for (auto [score, logarithm] : llvm::zip_equal(products, logarithms))
+    probabilities.push_back(e.exp2(e.fma(score, unit, logarithm)));
+  for (Value ratio : ratios) // c tanh'(x / c) / c = 1 - tanh(x / c)^2
+    slopes.push_back(e.fma(e.negf(ratio), ratio, e.f32(1)));
+  return probabilities;
+}
+
+Fragment AttentionGradient::getScoreGradients(Fragment &probabilities, Fragment products, const Fragment &slopes,
+                                              const Step &step, const ScorePlace &place, int64_t columns,
+                                              Value firstColumn) {
+  Fragment deltas = loadStatistics("delta", step.slot, columns, firstColumn), kept(probabilities), gradients;
+  scores.applyDropout({&kept, &products}, place);
+  for (size_t i = 0; i < products.size(); ++i) {
+    Value difference = spec.dropout > 0 ? e.fma(products[i], e.f32(scores.getKeptFactor()), deltas[i])
+                                        : e.addf(products[i], deltas[i]);
+    Value gradient = e.mulf(probabilities[i], difference);
+    gradients.push_back(slopes.empty() ? gradient : e.mulf(gradient, slopes[i]));
+  }
+  probabilities = kept;
+  return gradients;
+}
+
+//===-- Gradients on their way out ------------------------------------------------------------------------------===//
+
+void AttentionGradient::addQueryGradient(const Fragment &fragment, int64_t columns, Value firstQuery, Value firstColumn,
+                                         Value plane) {
+  // Boxes of 32 columns of f32 x 64 rows, 128-byte swizzle: rows r have the 16-byte pieces of their 128 bytes xor r
+  // % 8.
+  Value barrier = e.add(group, firstOfWarpGroup);
+  Value staging = e.add(e.mul(group, getStagingBytes()), tiles.layout.getOffset("dquery"));
+  e.ifThen(isLeader(), [&] { memory.waitRead(); });
+  e.synchronize(barrier, warpGroupThreads);
+  Value row = e.shiftRight(e.getLane(), 2);
+  Value piece = e.bitXor(e.shiftLeft(position.column, 2), e.shiftLeft(row, 4));
+  Value address = e.add(e.add(staging, e.shiftLeft(position.row, 7)), piece);
+  auto type = VectorType::get(2, e.getF32Type());
+  for (size_t i = 0; i < fragment.size(); i += 2) {
+    int64_t unit = static_cast<int64_t>(i) / 4, half = FragmentPosition::getHalf(static_cast<int64_t>(i));
+    Value pair = LLVM::UndefOp::create(e, type);
+    for (int64_t c = 0; c < 2; ++c)
+      pair = LLVM::InsertElementOp::create(e, pair, fragment[i + c], e.i32(c));
+    Value pointer = e.getShared(e.bitXor(address, unit % 4 * 32));
+    e.store(pair, e.advance(pointer, unit / 4 * 64 * 128 + half * 8 * 128));
+  }
+  memory.fenceWrites();
+  e.synchronize(barrier, warpGroupThreads);
+  e.ifThen(isLeader(), [&] {
+    for (int64_t box = 0; box < columns / 32; ++box)
+      memory.reduceAdd(e.getArgument(arguments.querySums), {e.add(firstColumn, 32 * box), firstQuery, plane},
+                       e.getShared(e.add(staging, box * 64 * 128)));
+    memory.commit();
+  });
+}
+
+void AttentionGradient::addOut(const Fragment &fragment, const StridedArgument &out, Type element, int64_t columns,
+                               Value firstRow, Value firstColumn, double factor) {
+  GlobalView view(e, out, element);
+  Value scale = e.f32(factor), column = e.add(firstColumn, position.column);
+  Type type = element.isF32() ? Type(VectorType::get(2, element)) : e.getI32Type();
+  for (int64_t half : {0, 1}) {
+    Value row = e.add(e.add(firstRow, position.row), 8 * half);
+    e.ifThen(e.less(row, scores.keys), [&] {
+      Value address = view.getAddress({batchIndex, row, keyHead, column});
+      for (int64_t j = 0; j < columns / 8; ++j) {
+        auto add = [&] {
+          Value pointer = e.advance(address, j * 8 * element.getIntOrFloatBitWidth() / 8);
+          Value before = e.load(pointer, type), after;
+          Value low = e.mulf(fragment[4 * j + 2 * half], scale), high = e.mulf(fragment[4 * j + 2 * half + 1], scale);
+          if (element.isF32()) {
+            after = LLVM::UndefOp::create(e, type);
+            for (auto [i, value] : {std::pair<int64_t, Value>{0, low}, {1, high}})
+              after = LLVM::InsertElementOp::create(
+                  e, after, e.addf(LLVM::ExtractElementOp::create(e, before, e.i32(i)), value), e.i32(i));
+          } else {
+            std::array<Value, 2> old = e.unpack(before, element);
+            after = e.pack(e.addf(old[0], low), e.addf(old[1], high), element);
+          }
+          e.store(after, pointer);
+        };
+        // D is a multiple of 8: a unit of 8 columns exists or not.
+        if (std::optional<int64_t> first = getConstantIntValue(firstColumn)) {
+          if (*first + 8 * j < tiles.headDim)
+            add();
+        } else {
+          e.ifThen(e.less(e.add(firstColumn, 8 * j), tiles.headDim), add);
+        }
+      }
+    });
+  }
+}
+
+} // namespace bpt::hopper
