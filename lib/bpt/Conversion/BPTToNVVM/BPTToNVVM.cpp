@@ -1,4 +1,5 @@
 // convert-bpt-to-nvvm: ops on memrefs become launches of Hopper kernels.
+#include "../Contractions.h"
 #include "Lowerings.h"
 #include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Conversion/Passes.h"
@@ -36,6 +37,11 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
       LogicalResult lowered =
           TypeSwitch<Operation *, LogicalResult>(op)
               .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
+              .Case([&](linalg::LinalgOp typed) {
+                if (isContraction(typed))
+                  (void)hopper::lowerContraction(typed, kernels);
+                return success();
+              })
               .Default([](Operation *) { return success(); });
       if (failed(lowered))
         return signalPassFailure();
