@@ -87,19 +87,31 @@ struct HopperAttentionGradWorkspace {
   static HopperAttentionGradWorkspace get(AttentionGradOp op, int64_t queryBlock);
 };
 
+/// What a kernel of matrix products must have room for.
+struct HopperGemmShape {
+  std::optional<int64_t> rows, columns; ///< of C; nothing where they are dynamic
+  int64_t products = 1;                 ///< right operands of one left operand: an accumulator each (a gate: 2)
+  int64_t stagedOuts = 1;               ///< 16-bit matrices of the shape of C that leave through shared memory
+};
+
 /// Tiles of a matrix product: a block owns `rows` x `columns` of C and sums over `depth` at a time.
 struct HopperGemmTiles {
   int64_t rows, columns, depth, stages;
   WarpRoles roles;
   int64_t fragmentRegisters;
-  /// Bytes of one stage (A and B of 16-bit elements), and of all shared memory with the staging of C.
-  int64_t stageBytes, sharedBytes;
+  /// Bytes of a stage: A and all B, 16-bit elements.
+  int64_t stageBytes;
+  /// Pieces of 64 x 64 that a warpgroup may have on their way out at a time.
+  int64_t stagingSlots;
+  /// "stages", "staging", "barriers".
+  SharedLayout layout;
   std::string why;
 
-  /// The tiles for C of `rows` x `columns` (nothing where a size is dynamic). `stagingBytes`: shared memory an element
-  /// of C takes on its way out (2 for bf16); `extraFragments`: tiles of C that live in registers besides the
-  /// accumulator (a gate: 1).
-  static HopperGemmTiles get(std::optional<int64_t> rows, std::optional<int64_t> columns, int64_t stagingBytes = 2,
-                             int64_t extraFragments = 0);
+  /// Bytes of A in a stage; behind it B after B, `columns * depth * 2` bytes each.
+  int64_t getLeftBytes() const { return rows * depth * 2; }
+  int64_t getRightBytes() const { return columns * depth * 2; }
+  static constexpr int64_t pieceBytes = 64 * 64 * 2;
+
+  static HopperGemmTiles get(const HopperGemmShape &shape);
 };
 } // namespace bpt

@@ -1,10 +1,12 @@
 // convert-bpt-to-nvvm: ops on memrefs become launches of Hopper kernels.
+#include "../Contractions.h"
 #include "Lowerings.h"
 #include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Conversion/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -18,8 +20,11 @@ static LogicalResult lowerUnlessRefused(Op op, hopper::KernelLibrary &kernels,
                                         LogicalResult (*lower)(Op, hopper::KernelLibrary &)) {
   if (op->getNumResults())
     return op.emitOpError("expected memrefs; bufferize before convert-bpt-to-nvvm");
-  if (std::string reason = getHopperRefusal(op); !reason.empty())
-    return op.emitOpError("has no kernel for sm_90a: ") << reason;
+  if (std::string reason = getHopperRefusal(op); !reason.empty()) {
+    auto options = remark::RemarkOpts::name("fallback").category("convert-bpt-to-nvvm").function(op->getName().getStringRef());
+    remark::missed(op.getLoc(), options) << "left to convert-bpt-to-vector: " << reason;
+    return success();
+  }
   return lower(op, kernels);
 }
 
@@ -38,6 +43,11 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
               .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
               .Case(
                   [&](AttentionGradOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttentionGrad); })
+              .Case([&](linalg::LinalgOp typed) {
+                if (isContraction(typed))
+                  (void)hopper::lowerContraction(typed, kernels);
+                return success();
+              })
               .Default([](Operation *) { return success(); });
       if (failed(lowered))
         return signalPassFailure();

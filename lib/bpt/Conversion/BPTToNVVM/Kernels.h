@@ -21,6 +21,8 @@ class LaunchArguments {
 public:
   using Value = mlir::Value;
   explicit LaunchArguments(mlir::Operation *op) : b(op->getLoc(), mlir::OpBuilder(op)) {}
+  /// The same where `b` stands.
+  explicit LaunchArguments(const mlir::ImplicitLocOpBuilder &b) : b(b) {}
 
   /// Address of the first element.
   unsigned addPointer(Value memref);

@@ -3,10 +3,17 @@
 
 #include "Kernels.h"
 #include "bpt/IR/BPT.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace bpt::hopper {
 // Each replaces the op by launches, or emits an error and fails. Preconditions: memrefs, and no refusal
 // (HopperTiles.h).
 mlir::LogicalResult lowerAttention(AttentionOp op, KernelLibrary &kernels);
 mlir::LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelLibrary &kernels);
+
+// Each replaces the op by launches and returns true, or leaves it as it is for the kernels of other passes: another
+// element type, rows the TMA unit cannot walk, an odd number of columns. Preconditions: memrefs, and workspaces as
+// getHopperWorkspaceBytes has them.
+/// A contraction (isContraction), together with the zeros before it.
+bool lowerContraction(mlir::linalg::LinalgOp op, KernelLibrary &kernels);
 } // namespace bpt::hopper

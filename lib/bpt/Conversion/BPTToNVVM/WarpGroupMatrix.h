@@ -62,6 +62,8 @@ public:
   void commit();
   /// Waits until at most `pending` groups are in flight; `fragments` are the results that become readable.
   void wait(int64_t pending, llvm::ArrayRef<Fragment *> fragments);
+  /// The same where nothing becomes readable yet: shared memory that completed products have read may be written.
+  void wait(int64_t pending);
 
   /// An accumulator rounded to the input type and packed: the A operand of a product over its columns.
   Fragment pack(ValueRange accumulator);

@@ -1,4 +1,5 @@
 // convert-bpt-to-vector: every op on memrefs becomes the call of a CPU kernel.
+#include "../Contractions.h"
 #include "Lowerings.h"
 #include "bpt/Conversion/Passes.h"
 #include "mlir/Dialect/Math/IR/Math.h"

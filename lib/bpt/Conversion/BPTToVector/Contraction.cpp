@@ -1,4 +1,5 @@
 // Contractions: any product of two operands with batch, row, column and reduction dims becomes matrix products on blocks.
+#include "../Contractions.h"
 #include "Gemm.h"
 #include "Lowerings.h"
 #include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
@@ -290,27 +291,6 @@ static Type getContractionAccumulator(linalg::LinalgOp op) {
     if (getElementTypeOrSelf(operand.getType()).isF64())
       accumulator = Float64Type::get(op.getContext());
   return accumulator;
-}
-
-/// The outs hold zeros that nothing has read: a fill just before, with only address arithmetic in between.
-static Operation *findZeroFill(linalg::LinalgOp op) {
-  for (Operation *before = op->getPrevNode(); before; before = before->getPrevNode()) {
-    if (auto fill = dyn_cast<linalg::FillOp>(before)) {
-      bool isZero = matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
-      return isZero && fill.getOutputs()[0] == op.getDpsInits()[0] ? fill : nullptr;
-    }
-    if (!isMemoryEffectFree(before))
-      return nullptr;
-  }
-  return nullptr;
-}
-
-bool isContraction(linalg::LinalgOp op) {
-  if (!linalg::isaContractionOpInterface(op) || op->getNumOperands() != 3 || op.getNumDpsInits() != 1)
-    return false;
-  return llvm::all_of(op->getOperands(), [](Value operand) {
-    return isa<MemRefType>(operand.getType()) && isa<FloatType>(getElementTypeOrSelf(operand.getType()));
-  });
 }
 
 LogicalResult lowerContraction(linalg::LinalgOp op, KernelCache &kernels) {

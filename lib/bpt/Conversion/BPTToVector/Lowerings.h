@@ -28,7 +28,4 @@ mlir::LogicalResult lowerEmbedding(EmbeddingOp op, KernelCache &kernels);
 mlir::LogicalResult lowerEmbeddingGrad(EmbeddingGradOp op, KernelCache &kernels);
 mlir::LogicalResult lowerAdamW(AdamWOp op, KernelCache &kernels);
 mlir::LogicalResult lowerGlobalNorm(GlobalNormOp op, KernelCache &kernels);
-
-/// Whether the op is a contraction lowerContraction takes.
-bool isContraction(mlir::linalg::LinalgOp op);
 } // namespace bpt
