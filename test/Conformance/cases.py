@@ -186,8 +186,8 @@ def target_dense():
 class Model:
     """A loss graph of bpt-gen, and passes that must not change what it computes."""
     FAMILIES = {
-        "gpt": "gpt --heads=2 --embed=20 --hidden=33",
-        "gpt-rotary": "gpt --heads=2 --embed=24 --hidden=31 --position=rotary --tied=false --bias=false",
+        "gpt": "gpt --heads=4 --embed=20 --hidden=33",
+        "gpt-rotary": "gpt --heads=3 --embed=24 --hidden=31 --position=rotary --tied=false --bias=false",
         "llama": "llama --heads=4 --kv-heads=2 --embed=24 --hidden=40"}
 
     def __init__(self, number, parameters):
@@ -205,15 +205,19 @@ class Model:
     def passes(self):
         p = self.parameters
         keep = f" keep={p['keep']}" if p["keep"] else ""
-        form = f"bpt-form-blocks{{strategy={p['strategy']} block={p['block']}{keep}}}"
+        form = f"bpt-form-blocks{{strategy={p['strategy']} block={p['block']} heads={p['heads']}{keep}}}"
         return form + (",bpt-outline-layers" if p["outline"] else "")
 
 
 def models():
     factors = {"dtype": DTYPES, "family": tuple(Model.FAMILIES), "layers": (1, 2), "context": (2, 19, 32), "dropout": (0.0, 0.1),
                "strategy": ("blockwise", "memory-efficient", "vanilla"), "block": (1, 7, 16, 64),
-               "keep": ("", "input", "attention", "qkv", "all"), "outline": BOOLEAN}
-    fits = lambda row: not (row["dropout"] and row["family"] == "llama") and row["context"] // row["block"] < 20
+               "keep": ("", "input", "attention", "qkv", "all"), "outline": BOOLEAN, "heads": (0, 1, 2)}
+    # Outlined layers have other masks than the plain ones (bpt-outline-layers).
+    same_masks = lambda row: not (row["dropout"] and row["outline"] and row["layers"] > 1)
+    can_split = lambda row: not row["heads"] or (row["strategy"] == "blockwise" and row["keep"] in ("", "input"))
+    can_build = lambda row: not (row["dropout"] and row["family"] == "llama") and row["context"] // row["block"] < 20
+    fits = lambda row: can_build(row) and can_split(row) and same_masks(row)
     return [Model(number, row) for number, row in enumerate(pairwise(factors, fits))]
 
 

@@ -256,3 +256,13 @@ func.func @attention_mask(%q: tensor<2x8x4x16xf32>, %l: tensor<2x4x8xf32>) {
        tensor<2x4x8xf32>) -> (tensor<2x8x4x16xf32>, tensor<2x4x8xf32>)
   return
 }
+
+// -----
+
+func.func @attention_c9_head_offset(%q: tensor<2x8x4x16xf32>, %l: tensor<2x4x8xf32>) {
+  // expected-error@+1 {{expected 0 <= head_offset and head_offset + H <= head_count, but got head_offset 3, head_count 6 and H 4}}
+  %a, %lse = bpt.attention {scale = 1.0 : f64, head_offset = 3 : i64, head_count = 6 : i64}
+    ins(%q, %q, %q : tensor<2x8x4x16xf32>, tensor<2x8x4x16xf32>, tensor<2x8x4x16xf32>)
+    outs(%q, %l : tensor<2x8x4x16xf32>, tensor<2x4x8xf32>) -> tensor<2x8x4x16xf32>, tensor<2x4x8xf32>
+  return
+}

@@ -73,3 +73,13 @@ func.func @attention_grad_everything(%q: tensor<2x6x4x8xf16>, %k: tensor<2x5x2x8
     -> tensor<2x6x4x8xf16>, tensor<2x5x2x8xf16>, tensor<2x5x2x8xf16>, tensor<2x1x6x5xf16>
   return %r#3 : tensor<2x1x6x5xf16>
 }
+
+// Two heads, from the third on, of an attention with six.
+// CHECK-LABEL: func @attention_of_some_heads
+func.func @attention_of_some_heads(%q: tensor<2x6x2x8xf32>, %lse: tensor<2x2x6xf32>, %seed: tensor<i64>) -> tensor<2x6x2x8xf32> {
+  // CHECK: bpt.attention {dropout = 5.000000e-01 : f64, head_count = 6 : i64, head_offset = 2 : i64, scale = 1.000000e+00 : f64}
+  %a, %l = bpt.attention {scale = 1.0 : f64, dropout = 0.5 : f64, head_offset = 2 : i64, head_count = 6 : i64}
+    ins(%q, %q, %q : tensor<2x6x2x8xf32>, tensor<2x6x2x8xf32>, tensor<2x6x2x8xf32>) seed(%seed : tensor<i64>)
+    outs(%q, %lse : tensor<2x6x2x8xf32>, tensor<2x2x6xf32>) -> tensor<2x6x2x8xf32>, tensor<2x2x6xf32>
+  return %a : tensor<2x6x2x8xf32>
+}

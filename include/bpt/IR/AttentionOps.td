@@ -15,7 +15,9 @@ def BPT_AttentionOp : BPT_DestinationOp<"attention"> {
 
     Column j is visible to row i when the `mask` says so for (i + query_offset, j) and, with segments,
     query_segments(b,i) = key_segments(b,j). A row without a visible column gives out 0 and lse -inf. `keep` is the
-    replayable dropout of DESIGN 3: Philox of (seed; stream, b, h, i + query_offset, j).
+    replayable dropout of DESIGN 3: Philox of (seed; stream, b, h + head_offset, i + query_offset, j), with `head_count` heads in
+    all: an op of some heads of another (`bpt-form-blocks{heads}`) draws what that one drew for them. A `head_count` of 0, the
+    default, means H.
 
     Shapes: query `[B,S,H,D]`, key `[B,T,G,D]`, value `[B,T,G,D]`, bias `[B|1,H|1,S|1,T|1]`, segments `[B,S]` and
     `[B,T]` of i32; outs: out `[B,S,H,D]`, lse `[B,H,S]` of f32 (f64 for f64), optionally probabilities `[B,H,S,T]` =
@@ -32,6 +34,7 @@ def BPT_AttentionOp : BPT_DestinationOp<"attention"> {
     * C6: 0 <= dropout < 1, and a seed exactly when dropout > 0.
     * C7: softcap >= 0, and both softcap and scale are finite.
     * C8: two or three outs; probabilities are `[B,H,S,T]` of the query's element type.
+    * C9: head_offset is 0, or at least 0 with head_offset + H <= head_count.
 
     Made by model builders and `bpt-raise-linalg`; removed in *kernels* (`convert-bpt-to-vector`) or by
     `convert-bpt-to-linalg`.
@@ -48,7 +51,8 @@ def BPT_AttentionOp : BPT_DestinationOp<"attention"> {
       Variadic<BPT_FloatTensor>:$outs, Optional<BPT_Workspace>:$workspace,
       DefaultValuedAttr<BPT_BlockMask, "FullMaskAttr">:$mask, F64Attr:$scale,
       DefaultValuedAttr<F64Attr, "0.0">:$softcap, DefaultValuedAttr<F64Attr, "0.0">:$dropout,
-      DefaultValuedAttr<I64Attr, "0">:$stream, OptionalAttr<BPT_ScheduleAttr>:$schedule);
+      DefaultValuedAttr<I64Attr, "0">:$stream, DefaultValuedAttr<I64Attr, "0">:$head_offset,
+      DefaultValuedAttr<I64Attr, "0">:$head_count, OptionalAttr<BPT_ScheduleAttr>:$schedule);
   let assemblyFormat = [{
     attr-dict `ins` `(` $query `,` $key `,` $value `:` type($query) `,` type($key) `,` type($value) `)`
     (`bias` `(` $bias^ `:` type($bias) `)`)?
@@ -81,7 +85,7 @@ def BPT_AttentionGradOp : BPT_DestinationOp<"attention_grad"> {
     Constraints:
     * C1: each out has the type of what it is the gradient of, or that with elements of the accumulator type.
     * C2: dout has the type of out; dlse, if any, that of lse.
-    * C3: mask, scale, softcap, dropout and the optional operands obey the constraints of `bpt.attention`.
+    * C3: mask, scale, softcap, dropout, head_offset and the optional operands obey the constraints of `bpt.attention`.
 
     Made by `bpt-differentiate`; removed with `bpt.attention`.
 
@@ -101,7 +105,8 @@ def BPT_AttentionGradOp : BPT_DestinationOp<"attention_grad"> {
       Variadic<BPT_FloatTensor>:$outs, Optional<BPT_Workspace>:$workspace,
       DefaultValuedAttr<BPT_BlockMask, "FullMaskAttr">:$mask, F64Attr:$scale,
       DefaultValuedAttr<F64Attr, "0.0">:$softcap, DefaultValuedAttr<F64Attr, "0.0">:$dropout,
-      DefaultValuedAttr<I64Attr, "0">:$stream, OptionalAttr<BPT_ScheduleAttr>:$schedule);
+      DefaultValuedAttr<I64Attr, "0">:$stream, DefaultValuedAttr<I64Attr, "0">:$head_offset,
+      DefaultValuedAttr<I64Attr, "0">:$head_count, OptionalAttr<BPT_ScheduleAttr>:$schedule);
   let assemblyFormat = [{
     attr-dict `cotangent` `(` $dout `:` type($dout) `)` (`lse_cotangent` `(` $dlse^ `:` type($dlse) `)`)?
     `ins` `(` $query `,` $key `,` $value `,` $out `,` $lse `:` type($query) `,` type($key) `,` type($value) `,` type($out) `,`

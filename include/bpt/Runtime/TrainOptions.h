@@ -38,7 +38,7 @@ struct TrainOptions {
 
   // machine
   std::string target = "cpu", strategy = "blockwise", keepActivations = "auto";
-  int64_t block = 512, segment = 0, memory = 0, threads = 0;
+  int64_t block = 512, segment = 0, headsAtOnce = 0, memory = 0, threads = 0;
   std::string machine = "this";
 
   // run

@@ -28,6 +28,11 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     `segment` = N puts a checkpoint that keeps its input around every N layers that follow on each other: the backward of a segment
     computes its layers again, and then each layer as `keep` says. About the square root of the number of layers keeps least.
 
+    `heads` = N (blockwise, keep input) makes attention a sum over groups of N key heads with their queries: {projections, attention,
+    its share of the output projection, added to the groups before}, each in a checkpoint inside the layer's that is cut into blocks
+    by itself. Keys and values, and their gradients, then exist for N heads at a time instead of all, for the price of projections
+    and attention once more in the backward. The output projection sums in another order, so results differ in their last bits.
+
     `block` may be larger than the sequence (one block) and need not divide it. A fused q-k-v projection is split by slices of its
     weight and bias, so that the queries never exist whole. Norms that keys and queries share are computed in both maps.
 
@@ -137,6 +142,7 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     Option<"block", "block", "int64_t", "512", "rows of a block">,
     Option<"keep", "keep", "std::string", "\"\"", "input | attention | qkv | all; default: input for blockwise, else all">,
     Option<"segment", "segment", "int64_t", "1", "layers of a segment: only its input is kept; 1: every layer's">,
+    Option<"heads", "heads", "int64_t", "0", "key heads whose attention exists at a time; 0: all">,
     Option<"function", "function", "std::string", "\"loss\"", "the function to work on">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
@@ -145,7 +151,8 @@ def OutlineLayersPass : Pass<"bpt-outline-layers", "::mlir::ModuleOp"> {
   let description = [{
     Two or more `bpt.checkpoint` whose bodies are equal (ops, attributes, types, and which value each operand is; operands of the
     checkpoint itself are free) become `bpt.checkpoint @layer(..)` on one private function, so that its gradient, tiles, buffers
-    and code are made once. Names are `layer`, `layer_1`, .. in order of first use; names that exist are skipped.
+    and code are made once. Names are `layer`, `layer_1`, .. in order of first use (`segment` of segments of layers, `heads` of groups
+    of heads); names that exist are skipped.
 
     Layers with dropout differ in the `stream` of their ops. When all streams of one layer are ahead of another's by one number n,
     the layers count as equal, and the later one passes the seed `seed + n * 0x9E3779B97F4A7C15` (wrapping) instead of `seed`:

@@ -30,6 +30,9 @@ struct FormBlocksOptions {
   std::optional<Keep> keep;  ///< default: input for blockwise, else all
   /// Consecutive layers of a segment: its backward computes them again from the segment's input, the only one kept. 1: none.
   int64_t segment = 1;
+  /// Key heads whose attention exists at a time, each such group in a checkpoint of its own; 0: all. For Strategy::Blockwise that
+  /// keeps the input.
+  int64_t heads = 0;
 };
 /// blocks: every transformer layer of `function`, recognised by data flow, becomes a bpt.checkpoint; with Strategy::Blockwise
 /// its body is bpt.blockwise ops. Asks for stage graph. A layer that cannot be formed stays as it is, or whole in its
@@ -37,7 +40,7 @@ struct FormBlocksOptions {
 mlir::LogicalResult formBlocks(mlir::func::FuncOp function, const FormBlocksOptions &options);
 
 /// blocks: of every two or more bpt.checkpoint with equal bodies, the body becomes one private function `layer`, `layer_1`, ..
-/// that they name. Streams of random numbers may differ by one number throughout; it goes into the layer's seed.
+/// (`segment`, `heads`) that they name. Streams of random numbers may differ by one number throughout; it goes into the layer's seed.
 void outlineLayers(mlir::ModuleOp module);
 
 /// tiles: every bpt.checkpoint is inlined, or becomes a func.call of its callee; every bpt.blockwise becomes a loop over whole

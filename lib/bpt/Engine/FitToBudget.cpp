@@ -10,7 +10,16 @@ using namespace mlir;
 namespace bpt {
 
 std::string LayerPolicy::getName() const {
-  return segment > 1 ? keep + " in segments of " + std::to_string(segment) : keep;
+  std::string name = keep;
+  if (segment > 1)
+    name += " in segments of " + std::to_string(segment);
+  if (heads > 0)
+    name += ", heads by " + std::to_string(heads);
+  return name;
+}
+
+std::string LayerPolicy::getFormOptions() const {
+  return "keep=" + keep + " segment=" + std::to_string(segment) + " heads=" + std::to_string(heads);
 }
 
 /// Whether every float is as wide as what it is computed in.
@@ -21,19 +30,45 @@ static bool keepingIsExact(func::FuncOp function) {
   });
 }
 
-llvm::SmallVector<LayerPolicy> getLayerPolicies(func::FuncOp function) {
-  llvm::SmallVector<LayerPolicy> policies;
-  if (keepingIsExact(function))
-    policies = {{"all"}, {"qkv"}, {"attention"}};
-  policies.push_back({"input"});
+/// Sizes of segments, from none on. Kept are layers / size inputs, and size more while a segment is in its backward: least about
+/// the square root.
+static SmallVector<int64_t> getSegments(func::FuncOp function) {
   int64_t layers = 0;
   function.walk([&](AttentionOp) { ++layers; });
-  // Kept are layers / size inputs, and size more while a segment is in its backward: least about the square root.
   int64_t root = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(layers))));
+  SmallVector<int64_t> sizes{1};
   for (int64_t size = 2; size < root; size *= 2)
-    policies.push_back({"input", size});
+    sizes.push_back(size);
   if (root > 1)
-    policies.push_back({"input", root});
+    sizes.push_back(root);
+  return sizes;
+}
+
+SmallVector<LayerPolicy> getLayerPolicies(func::FuncOp function) {
+  SmallVector<LayerPolicy> policies;
+  if (keepingIsExact(function))
+    policies = {{"all"}, {"qkv"}, {"attention"}};
+  for (int64_t segment : getSegments(function))
+    policies.push_back({"input", segment});
+  return policies;
+}
+
+SmallVector<LayerPolicy> getHeadPolicies(func::FuncOp function, int64_t heads) {
+  int64_t keys = 0;
+  function.walk([&](AttentionOp op) {
+    keys = std::max(keys, cast<ShapedType>(op.getKey().getType()).getDimSize(2)); // negative: not known
+  });
+  SmallVector<int64_t> groups;
+  if (heads > 0)
+    groups = {heads};
+  else if (keys > 2)
+    groups = {(keys + 1) / 2, 1};
+  else if (keys == 2)
+    groups = {1};
+  SmallVector<LayerPolicy> policies;
+  for (int64_t segment : getSegments(function))
+    for (int64_t group : groups)
+      policies.push_back({"input", segment, group});
   return policies;
 }
 
@@ -65,6 +100,9 @@ double StepWork::with(const LayerPolicy &policy) const {
     total += 0.75 * projections;
   if (policy.keep == "input")
     total += attention;
+  // The sum over groups is there before the backward of the first; each then computes its own part again.
+  if (policy.heads > 0)
+    total += 0.75 * projections + attention;
   // The last layer of a segment is not needed to find the inputs of the others.
   double again = 1 - 1 / static_cast<double>(policy.segment);
   return total + again * (attention + projections + feedForward);

@@ -6,19 +6,25 @@
 
 namespace bpt {
 
-/// What layers keep between forward and backward. Policies that differ in nothing else give programs that compute the
-/// same values.
+/// What layers keep between forward and backward, and how much of a layer exists at a time.
 struct LayerPolicy {
   std::string keep;    ///< input | attention | qkv | all
   int64_t segment = 1; ///< layers of a segment
-  /// "input in segments of 4"
+  int64_t heads = 0;   ///< key heads at a time; 0: all. The output projection then sums in another order
+  /// "input in segments of 4, heads by 1"
   std::string getName() const;
+  /// As options of bpt-form-blocks.
+  std::string getFormOptions() const;
 };
 
 /// What is worth a try for the layers of a graph, from the fastest to the smallest program, all of which compute the
 /// same bits: in 16 bits, what is kept is rounded and what is computed again is not, so that there is one policy but
 /// for segments, which start from layers' inputs in either case.
 llvm::SmallVector<LayerPolicy> getLayerPolicies(mlir::func::FuncOp function);
+
+/// What is smaller still, from the fastest on: groups of heads, with segments and without. For `heads` = 0 half of the key heads and
+/// one of them, else that many. Sums have another order than with getLayerPolicies.
+llvm::SmallVector<LayerPolicy> getHeadPolicies(mlir::func::FuncOp function, int64_t heads = 0);
 
 /// FLOPs of a training step by what computes them: a graph before bpt-form-blocks. All 0 where sizes are dynamic.
 struct StepWork {

@@ -20,8 +20,7 @@ static Expected<FormedGradient> formGradient(Compiler &compiler, ModuleOp graph,
                                              const LayerPolicy &policy, const CompileOptions &options) {
   FormedGradient result;
   result.module = graph.clone();
-  std::string pipeline = "builtin.module(bpt-form-blocks{function=" + function + " keep=" + policy.keep +
-                         " segment=" + std::to_string(policy.segment) +
+  std::string pipeline = "builtin.module(bpt-form-blocks{function=" + function + " " + policy.getFormOptions() +
                          "},bpt-outline-layers,bpt-differentiate{function=" + function + "})";
   if (Status status = compiler.runPipeline(*result.module, pipeline); !status)
     return status.takeError();
@@ -66,8 +65,10 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileO
   std::string name = function.getName().str();
   std::vector<PolicyCost> considered;
   auto build = [&](const LayerPolicy &policy) { return formGradient(*this, *module, name, policy, options); };
+  SmallVector<LayerPolicy> policies = getLayerPolicies(function);
+  llvm::append_range(policies, getHeadPolicies(function));
   Expected<FormedGradient> formed = fitToBudget<FormedGradient>(
-      getLayerPolicies(function), countStepWork(function), memoryBudget(options.memory),
+      policies, countStepWork(function), memoryBudget(options.memory),
       [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, considered);
   if (!formed)
     return formed.takeError();

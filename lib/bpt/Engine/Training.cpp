@@ -101,7 +101,7 @@ static std::string getPipeline(const TrainOptions &options, const LayerPolicy &p
     if (function != "loss" && !hasDropout)
       continue;
     stream << "bpt-form-blocks{function=" << function << " strategy=" << options.strategy << " block=" << options.block;
-    stream << " keep=" << policy.keep << " segment=" << policy.segment << "},";
+    stream << " " << policy.getFormOptions() << "},";
   }
   stream << "bpt-outline-layers,bpt-build-train-step{";
   auto real = [&](llvm::StringRef name, double value) { stream << name << "=" << llvm::format("%.17g", value) << " "; };
@@ -156,17 +156,18 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
 static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleOp module) {
   auto loss = module.lookupSymbol<func::FuncOp>("loss");
   bool keepIsOpen = options.keepActivations == "auto";
+  int64_t segment = std::max<int64_t>(options.segment, 1), heads = options.headsAtOnce;
   if (keepIsOpen && options.strategy != "blockwise")
-    return {{"all", std::max<int64_t>(options.segment, 1)}};
+    return {{"all", segment, heads}};
   SmallVector<LayerPolicy> policies;
-  for (const LayerPolicy &policy : getLayerPolicies(loss)) {
+  for (const LayerPolicy &policy : heads > 0 ? getHeadPolicies(loss, heads) : getLayerPolicies(loss)) {
     bool isSegment = policy.segment > 1;
     if ((isSegment && options.segment > 0) || (!keepIsOpen && policy.keep != options.keepActivations))
       continue;
-    policies.push_back({policy.keep, isSegment ? policy.segment : std::max<int64_t>(options.segment, 1)});
+    policies.push_back({policy.keep, isSegment ? policy.segment : segment, heads});
   }
   if (policies.empty()) // what is kept is said, but would not be tried
-    policies.push_back({options.keepActivations, std::max<int64_t>(options.segment, 1)});
+    policies.push_back({options.keepActivations, segment, heads});
   return policies;
 }
 

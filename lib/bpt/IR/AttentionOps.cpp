@@ -7,7 +7,7 @@ using namespace mlir;
 
 namespace bpt {
 
-/// C1 (elements), C2 and C4 to C7: what attention and its gradient have in common.
+/// C1 (elements), C2, C4 to C7 and C9: what attention and its gradient have in common.
 template <typename AttentionLike> static LogicalResult verifyAttention(AttentionLike op, ShapeChecker &shapes) {
   // C1, C2
   if (failed(shapes.check("query", op.getQuery(), "BSHD")) || failed(shapes.check("key", op.getKey(), "BTGD")) ||
@@ -35,8 +35,14 @@ template <typename AttentionLike> static LogicalResult verifyAttention(Attention
     return op.emitOpError("expected a seed exactly when dropout > 0, but got ")
            << (op.getSeed() ? "a seed and dropout 0" : "dropout and no seed");
   // C7
-  return success(succeeded(verifyNonNegative(op, "softcap", op.getSoftcap())) &&
-                 succeeded(verifyFinite(op, "scale", op.getScale())));
+  if (failed(verifyNonNegative(op, "softcap", op.getSoftcap())) || failed(verifyFinite(op, "scale", op.getScale())))
+    return failure();
+  // C9
+  int64_t first = op.getHeadOffset(), all = op.getHeadCount();
+  if ((first != 0 || all != 0) && (first < 0 || !heads || first > all - *heads))
+    return op.emitOpError("expected 0 <= head_offset and head_offset + H <= head_count, but got head_offset ")
+           << first << ", head_count " << all << (heads ? " and H " + Twine(*heads) : Twine(" and a dynamic H"));
+  return success();
 }
 
 void AttentionOp::getEffects(EffectList &effects) { addDestinationEffects(*this, effects); }

@@ -28,7 +28,8 @@ struct AttentionModel : DestinationGradientModel<AttentionModel, AttentionOp> {
         builder, op.getLoc(), outs.getTypes(), getCotangentOrZero(builder, context, out), context.getCotangent(lse),
         op.getQuery(), op.getKey(), op.getValue(), out, lse, probabilities, op.getBias(), op.getQuerySegments(),
         op.getKeySegments(), op.getQueryOffset(), op.getSeed(), outs.getOuts(), /*workspace=*/Value(), op.getMask(),
-        op.getScaleAttr(), op.getSoftcapAttr(), op.getDropoutAttr(), op.getStreamAttr(), /*schedule=*/nullptr);
+        op.getScaleAttr(), op.getSoftcapAttr(), op.getDropoutAttr(), op.getStreamAttr(),
+        op.getHeadOffsetAttr(), op.getHeadCountAttr(), /*schedule=*/nullptr);
     outs.finish(grad.getResults());
     return success();
   }

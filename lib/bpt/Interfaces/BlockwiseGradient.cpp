@@ -97,6 +97,8 @@ private:
   SmallVector<std::pair<Value, BlockArgument>> slicedTargets;
   /// Operands whose gradient takes the place of a cotangent.
   SmallVector<Value> overwritten;
+  /// What stands for an argument that is such a cotangent's block.
+  DenseMap<Value, Value> cotangentParts;
   SmallVector<Value> slicedYields, accumulatedYields;
 };
 
@@ -245,6 +247,9 @@ bool BlockwiseVJP::overwriteCotangent(Value target, BlockArgument argument, Valu
   Value part = tensor::ExtractSliceOp::create(early, loc, type, whole, offsets, getSizes(early, argument), strides);
   cotangent.argument.replaceAllUsesWith(part);
   overwritten.push_back(target);
+  cotangentParts[cotangent.argument] = part;
+  if (gradient == cotangent.argument) // what is only added to
+    gradient = part;
   accumulatedYields.push_back(
       tensor::InsertSliceOp::create(inside, loc, gradient, whole, offsets, getSizes(inside, argument), strides));
   return true;
@@ -264,6 +269,8 @@ void BlockwiseVJP::endGradients() {
   llvm::erase_if(slicedTargets, [&](auto target) {
     auto [value, argument] = target;
     Value gradient = inner.getCotangent(argument);
+    if (Value part = cotangentParts.lookup(gradient))
+      gradient = part;
     if (gradient && overwriteCotangent(value, argument, gradient))
       return true;
     slicedYields.push_back(gradient ? gradient : VJPContext::createZero(inside, loc, argument));

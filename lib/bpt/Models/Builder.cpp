@@ -192,7 +192,9 @@ Value GraphBuilder::attention(Value q, Value k, Value v, StringRef name) {
                              Value(), seed, ValueRange{out, lse}, Value(), CausalMaskAttr::get(builder.getContext()),
                              builder.getF64FloatAttr(scale), builder.getF64FloatAttr(0),
                              builder.getF64FloatAttr(dropoutProbability),
-                             builder.getI64IntegerAttr(dropoutProbability > 0 ? stream++ : 0), ScheduleAttr())
+                             builder.getI64IntegerAttr(dropoutProbability > 0 ? stream++ : 0),
+                             /*head_offset=*/builder.getI64IntegerAttr(0), /*head_count=*/builder.getI64IntegerAttr(0),
+                             ScheduleAttr())
       .getResult(0);
 }
 

@@ -18,32 +18,23 @@ constexpr int64_t Whole = SequenceOpInterface::Whole;
 
 /// One future bpt.blockwise: what it computes, from what.
 struct Map {
-  SmallVector<std::pair<Value, int64_t>> results;    ///< with their sequence dims
-  llvm::MapVector<Value, int64_t> sliced;            ///< operands cut along a dim
-  llvm::SetVector<Value> shared;                     ///< operands seen whole
-  SmallVector<std::pair<Operation *, int64_t>> ops;  ///< what the body computes, and the sequence dim of result 0
+  SmallVector<std::pair<Value, int64_t>> results;   ///< with their sequence dims
+  llvm::MapVector<Value, int64_t> sliced;           ///< operands cut along a dim
+  llvm::SetVector<Value> shared;                    ///< operands seen whole
+  SmallVector<std::pair<Operation *, int64_t>> ops; ///< what the body computes, and the sequence dim of result 0
 };
 
 class LayerCutter {
 public:
   LayerCutter(CheckpointOp layer, const llvm::SmallBitVector &activations, int64_t block, std::string &why)
-      : body(layer.getBody().front()), block(block), why(why) {
-    for (int i : activations.set_bits())
-      active.insert(body.getArgument(i));
-    for (Operation &op : body)
-      if (!isShapeComputation(&op))
-        forEachUsedValue(&op, [&](Value value) {
-          if (active.contains(value))
-            for (Value result : op.getResults())
-              active.insert(result);
-        });
-  }
+      : body(layer.getBody().front()), block(block), why(why), active(findActivations(body, activations)) {}
 
   LogicalResult cut() {
     Map layer;
     if (failed(findLayerMap(layer)))
       return failure();
-    // Keys and values first, in one map for each sequence they come from; the layer's map then sees their results whole.
+    // Keys and values first, in one map for each sequence they come from; the layer's map then sees their results
+    // whole.
     SmallVector<Map> wholes;
     if (failed(findWholeMaps(layer, wholes)))
       return failure();
@@ -70,11 +61,11 @@ private:
     return definition ? ("the result of " + definition->getName().getStringRef()).str() : std::string("an input");
   }
 
-  /// Whether `value` is there before the blocks are: an input, what follows from parameters alone, the result of a map, or a
-  /// view of one of these.
+  /// Whether `value` is there before the blocks are: an input, what follows from parameters alone, the result of a map
+  /// or of a group of heads, or a view of one of these.
   bool isAvailable(Value value) const {
     Operation *definition = value.getDefiningOp();
-    if (!definition || isa<BlockwiseOp>(definition) || definition->getBlock() != &body)
+    if (!definition || isa<BlockwiseOp, CheckpointOp>(definition) || definition->getBlock() != &body)
       return true;
     if (!active.contains(value) || isView(definition)) {
       bool available = true;
@@ -139,7 +130,8 @@ private:
   }
 
   /// The sequence dim of result 0 of `op` when its results are needed along `dims`, and those of its operands.
-  FailureOr<int64_t> getSequenceDims(Operation *op, const DenseMap<Value, int64_t> &dims, SmallVector<int64_t> &operandDims) {
+  FailureOr<int64_t> getSequenceDims(Operation *op, const DenseMap<Value, int64_t> &dims,
+                                     SmallVector<int64_t> &operandDims) {
     auto sequence = dyn_cast<SequenceOpInterface>(op);
     if (!sequence) {
       why = (op->getName().getStringRef() + " has no rule for blocks of the sequence").str();
@@ -208,7 +200,8 @@ private:
     for (Value value : layer.shared) {
       if (isAvailable(value))
         continue;
-      // Views are taken of the whole, behind the map, so that the map's last op writes where its result is put together.
+      // Views are taken of the whole, behind the map, so that the map's last op writes where its result is put
+      // together.
       while (isView(value.getDefiningOp()))
         value = value.getDefiningOp()->getOperand(0);
       needed.insert(value);
@@ -240,18 +233,20 @@ private:
       why.clear();
       // What both maps cut is cut along the same dim; nothing in this one may need another attention's keys.
       bool good = succeeded(trace(candidate)) && llvm::all_of(candidate.sliced, [&](auto &entry) {
-        auto found = layer.sliced.find(entry.first);
-        return found == layer.sliced.end() || found->second == entry.second;
-      });
+                    auto found = layer.sliced.find(entry.first);
+                    return found == layer.sliced.end() || found->second == entry.second;
+                  });
       for (Value shared : candidate.shared)
         if (good && !isAvailable(shared))
-          good = false, why = getText(value) + " is seen whole, and computed from " + getText(shared) + ", which is, too";
+          good = false,
+          why = getText(value) + " is seen whole, and computed from " + getText(shared) + ", which is, too";
       if (good) {
         map = std::move(candidate);
         return success();
       }
       if (first.empty())
-        first = why.empty() ? getText(value) + " is seen whole, and has no dim along which it is computed in blocks" : why;
+        first =
+            why.empty() ? getText(value) + " is seen whole, and has no dim along which it is computed in blocks" : why;
     }
     why = first;
     return failure();
@@ -268,10 +263,12 @@ private:
     };
     for (auto [value, dim] : map.sliced)
       if (!agrees(value, dim))
-        return fail(getText(value) + " has " + Twine(getSize(value, dim)) + " rows, but the sequence has " + Twine(length));
+        return fail(getText(value) + " has " + Twine(getSize(value, dim)) + " rows, but the sequence has " +
+                    Twine(length));
     for (auto [value, dim] : map.results)
       if (!agrees(value, dim))
-        return fail(getText(value) + " has " + Twine(getSize(value, dim)) + " rows, but the sequence has " + Twine(length));
+        return fail(getText(value) + " has " + Twine(getSize(value, dim)) + " rows, but the sequence has " +
+                    Twine(length));
     return success();
   }
 
@@ -333,7 +330,8 @@ private:
     cut.map(op.getSliced(), op.getSlicedArgs());
     whole.map(op.getShared(), op.getSharedArgs());
     for (Value constant : constants)
-      whole.map(constant, builder.clone(*constant.getDefiningOp())->getResult(cast<OpResult>(constant).getResultNumber()));
+      whole.map(constant,
+                builder.clone(*constant.getDefiningOp())->getResult(cast<OpResult>(constant).getResultNumber()));
     Value first = op.getSlicedArgs().front();
     OpFoldResult length = tensor::getMixedSize(builder, op.getLoc(), first, op.getOperandDim(0));
     for (auto [original, resultDim] : map.ops) {

@@ -1,8 +1,8 @@
 // Recognition of transformer layers by data flow.
 //
-// An activation depends on the data (tokens), not on parameters alone. A cut is an activation of the residual stream's type at
-// whose definition nothing else of the stream is alive; cuts divide the function into segments. A layer is the segment of an
-// attention and the row-wise segments up to the next attention.
+// An activation depends on the data (tokens), not on parameters alone. A cut is an activation of the residual stream's
+// type at whose definition nothing else of the stream is alive; cuts divide the function into segments. A layer is the
+// segment of an attention and the row-wise segments up to the next attention.
 #include "FormBlocks.h"
 #include "bpt/Interfaces/Interfaces.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -34,10 +34,23 @@ bool isShapeComputation(Operation *op) {
   return op->getNumResults() > 0 && llvm::all_of(op->getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
 }
 
+DenseSet<Value> findActivations(Block &body, const llvm::SmallBitVector &arguments) {
+  DenseSet<Value> active;
+  for (int i : arguments.set_bits())
+    active.insert(body.getArgument(i));
+  for (Operation &op : body)
+    if (!isShapeComputation(&op))
+      forEachUsedValue(&op, [&](Value value) {
+        if (active.contains(value))
+          active.insert(op.result_begin(), op.result_end());
+      });
+  return active;
+}
+
 namespace {
 
-/// Arguments that carry data: those that are no parameters, if the function says what is one (`bpt.init`); else tokens and what
-/// has the rank of an activation. Seeds are scalars.
+/// Arguments that carry data: those that are no parameters, if the function says what is one (`bpt.init`); else tokens
+/// and what has the rank of an activation. Seeds are scalars.
 SmallVector<Value> getDataArguments(func::FuncOp function) {
   bool marked = llvm::any_of(llvm::seq(function.getNumArguments()),
                              [&](unsigned i) { return function.getArgAttr(i, "bpt.init") != nullptr; });
@@ -121,8 +134,8 @@ private:
     return last;
   }
 
-  /// How cuts are looked for. An input may be alive in many layers (the memory of an encoder), and so may keys and values that
-  /// later layers use again.
+  /// How cuts are looked for. An input may be alive in many layers (the memory of an encoder), and so may keys and
+  /// values that later layers use again.
   struct Rule {
     bool ignoresKeys, ignoresInputs;
   };
@@ -256,7 +269,8 @@ private:
     for (Operation *attention : attentions)
       starts.insert({segment[attention], attention});
     auto isRowWise = [&](unsigned s) {
-      return llvm::all_of(members[s], [](Operation *op) { return isa<SequenceOpInterface>(op) && !isa<AttentionOp>(op); });
+      return llvm::all_of(members[s],
+                          [](Operation *op) { return isa<SequenceOpInterface>(op) && !isa<AttentionOp>(op); });
     };
     auto hasWeights = [&](unsigned s) {
       return llvm::any_of(members[s], [](Operation *op) {
@@ -318,8 +332,8 @@ private:
     }
   }
 
-  /// What is not of the stream and is used by one layer only (slices of parameters, keys of an encoder's memory) moves into that
-  /// layer.
+  /// What is not of the stream and is used by one layer only (slices of parameters, keys of an encoder's memory) moves
+  /// into that layer.
   void assignSideOps() {
     for (Operation &op : llvm::reverse(block.without_terminator())) {
       bool isCut = llvm::any_of(op.getResults(), [&](Value result) { return llvm::is_contained(cuts, result); });
@@ -338,8 +352,8 @@ private:
     }
   }
 
-  /// Fills in ops, inputs and results of layer `number`, depth first from its output: the order follows data flow alone, so that
-  /// layers that are equal but for the order of their text come out equal.
+  /// Fills in ops, inputs and results of layer `number`, depth first from its output: the order follows data flow
+  /// alone, so that layers that are equal but for the order of their text come out equal.
   void collect(FoundLayer &layer, unsigned number) {
     llvm::SetVector<Operation *> ops;
     llvm::SetVector<Value> inputs;
@@ -366,9 +380,9 @@ private:
     DenseSet<Operation *> inside(layer.ops.begin(), layer.ops.end());
     for (Operation *op : layer.ops)
       for (Value value : op->getResults())
-        if (value != layer.results.front() && active.contains(op) && llvm::any_of(value.getUsers(), [&](Operation *user) {
-              return !inside.contains(block.findAncestorOpInBlock(*user));
-            }))
+        if (value != layer.results.front() && active.contains(op) &&
+            llvm::any_of(value.getUsers(),
+                         [&](Operation *user) { return !inside.contains(block.findAncestorOpInBlock(*user)); }))
           layer.results.push_back(value);
   }
 

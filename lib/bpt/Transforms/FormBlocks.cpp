@@ -1,6 +1,6 @@
 // bpt-form-blocks: layers become checkpoints, in the three ways the paper compares.
-#include "bpt/Analysis/ModelFlops.h"
 #include "FormBlocks.h"
+#include "bpt/Analysis/ModelFlops.h"
 #include "bpt/Transforms/Passes.h"
 #include "bpt/Transforms/Transforms.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
@@ -32,31 +32,6 @@ LogicalResult resolveSizes(func::FuncOp function) {
   memref::populateResolveRankedShapedTypeResultDimsPatterns(patterns);
   memref::populateResolveShapedTypeResultDimsPatterns(patterns);
   return applyPatternsGreedily(function, std::move(patterns));
-}
-
-/// Puts the ops of `layer` into the body of a new checkpoint in place of its output's op.
-CheckpointOp createCheckpoint(const FoundLayer &layer, Keep keep) {
-  Operation *last = layer.results.front().getDefiningOp();
-  OpBuilder builder(last);
-  Location loc = last->getLoc();
-  auto op = CheckpointOp::create(builder, loc, TypeRange(ValueRange(layer.results)), layer.inputs, FlatSymbolRefAttr(), keep);
-  SmallVector<Location> locations(layer.inputs.size(), loc);
-  Block *body = builder.createBlock(&op.getBody(), {}, TypeRange(ValueRange(layer.inputs)), locations);
-  IRMapping mapping;
-  mapping.map(layer.inputs, body->getArguments());
-  for (Operation *inner : layer.ops)
-    builder.clone(*inner, mapping);
-  YieldOp::create(builder, loc, llvm::map_to_vector(layer.results, [&](Value value) { return mapping.lookup(value); }));
-  DenseSet<Operation *> inside(layer.ops.begin(), layer.ops.end());
-  Block *block = op->getBlock();
-  for (auto [number, value] : llvm::enumerate(layer.results))
-    Value(value).replaceUsesWithIf(op.getResult(number), [&](OpOperand &use) {
-      return !inside.contains(block->findAncestorOpInBlock(*use.getOwner()));
-    });
-  for (Operation *inner : llvm::reverse(layer.ops))
-    if (inner->use_empty())
-      inner->erase();
-  return op;
 }
 
 /// Replaces `op` by one with a further out and result of these sizes, of the element type of `like`.
@@ -108,7 +83,10 @@ std::string describeBlocks(CheckpointOp layer) {
   llvm::raw_string_ostream out(text);
   BlockwiseOp last;
   for (auto map : layer.getBody().front().getOps<BlockwiseOp>()) {
-    out << (last ? ", then " : "") << map.getNumSlicedResults() << (last ? "" : map.getNumSlicedResults() == 1 ? " result" : " results");
+    out << (last ? ", then " : "") << map.getNumSlicedResults()
+        << (last                             ? ""
+            : map.getNumSlicedResults() == 1 ? " result"
+                                             : " results");
     last = map;
   }
   out << ", in blocks of " << last.getBlock();
@@ -127,7 +105,8 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
       return signalPassFailure();
     auto target = getOperation().lookupSymbol<func::FuncOp>(function);
     if (!target || target.isExternal()) {
-      getOperation().emitError("expected a function '") << function << "' with a body, but got none; name it with function=";
+      getOperation().emitError("expected a function '")
+          << function << "' with a body, but got none; name it with function=";
       return signalPassFailure();
     }
     recordModelFlops(target);
@@ -142,7 +121,8 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
                                        .Case("blockwise", Strategy::Blockwise)
                                        .Default(std::nullopt);
     if (!read)
-      return getOperation().emitError("expected strategy vanilla, memory-efficient or blockwise, but got '") << strategy << "'";
+      return getOperation().emitError("expected strategy vanilla, memory-efficient or blockwise, but got '")
+             << strategy << "'";
     options.strategy = *read;
     if (block <= 0)
       return getOperation().emitError("expected block > 0, but got ") << block.getValue();
@@ -150,6 +130,12 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
     if (segment <= 0)
       return getOperation().emitError("expected segment > 0, but got ") << segment.getValue();
     options.segment = segment;
+    if (heads < 0)
+      return getOperation().emitError("expected heads >= 0, but got ") << heads.getValue();
+    options.heads = heads;
+    if (heads > 0 && (options.strategy != Strategy::Blockwise || (!keep.empty() && keep != "input")))
+      return getOperation().emitError("expected strategy blockwise and keep input with heads, but got ")
+             << strategy << " and " << keep;
     if (keep.empty())
       return success();
     options.keep = symbolizeKeep(keep);
@@ -160,6 +146,45 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
 };
 
 } // namespace
+
+CheckpointOp createCheckpoint(const FoundLayer &layer, Keep keep) {
+  Operation *last = layer.results.front().getDefiningOp();
+  OpBuilder builder(last);
+  Location loc = last->getLoc();
+  auto op =
+      CheckpointOp::create(builder, loc, TypeRange(ValueRange(layer.results)), layer.inputs, FlatSymbolRefAttr(), keep);
+  SmallVector<Location> locations(layer.inputs.size(), loc);
+  Block *body = builder.createBlock(&op.getBody(), {}, TypeRange(ValueRange(layer.inputs)), locations);
+  IRMapping mapping;
+  mapping.map(layer.inputs, body->getArguments());
+  for (Operation *inner : layer.ops)
+    builder.clone(*inner, mapping);
+  YieldOp::create(builder, loc, llvm::map_to_vector(layer.results, [&](Value value) { return mapping.lookup(value); }));
+  DenseSet<Operation *> inside(layer.ops.begin(), layer.ops.end());
+  Block *block = op->getBlock();
+  for (auto [number, value] : llvm::enumerate(layer.results))
+    Value(value).replaceUsesWithIf(op.getResult(number), [&](OpOperand &use) {
+      return !inside.contains(block->findAncestorOpInBlock(*use.getOwner()));
+    });
+  for (Operation *inner : llvm::reverse(layer.ops))
+    if (inner->use_empty())
+      inner->erase();
+  return op;
+}
+
+/// The ways of `layer` to blocks: groups of heads first, each cut by itself.
+static LogicalResult cutInBlocks(CheckpointOp layer, const llvm::SmallBitVector &activations,
+                                 const FormBlocksOptions &options, Location loc, const remark::RemarkOpts &named,
+                                 std::string &why) {
+  splitFusedProjections(layer.getBody().front());
+  SmallVector<HeadGroup> groups;
+  if (options.heads > 0 && failed(splitHeads(layer, activations, options.heads, groups, why)))
+    remark::missed(loc, named) << "attention is not split by heads: " + why;
+  for (HeadGroup &group : groups)
+    if (failed(cutLayer(group.checkpoint, group.activations, options.block, why)))
+      return failure();
+  return cutLayer(layer, activations, options.block, why);
+}
 
 LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options) {
   if (failed(resolveSizes(function)))
@@ -186,12 +211,12 @@ LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options
       continue;
     }
     if (options.strategy == Strategy::MemoryEfficient) {
-      remark::passed(loc, named) << llvm::formatv("layer of {0} ops, attention blocked by its kernel,{1}", count, kept).str();
+      remark::passed(loc, named)
+          << llvm::formatv("layer of {0} ops, attention blocked by its kernel,{1}", count, kept).str();
       continue;
     }
-    splitFusedProjections(body);
     std::string why;
-    if (failed(cutLayer(op, layer.activations, options.block, why))) {
+    if (failed(cutInBlocks(op, layer.activations, options, loc, named, why))) {
       remark::missed(loc, named) << "layer is a checkpoint, but not blockwise: " + why;
       continue;
     }

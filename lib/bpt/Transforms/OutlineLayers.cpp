@@ -28,7 +28,8 @@ std::optional<int64_t> getStream(Operation *op) {
       .Default(std::nullopt);
 }
 
-/// The argument of a checkpoint's body that `value` is, seen through the arguments of blockwise ops and inner checkpoints.
+/// The argument of a checkpoint's body that `value` is, seen through the arguments of blockwise ops and inner
+/// checkpoints.
 BlockArgument getBodyArgument(Value value, Region &body) {
   auto argument = dyn_cast<BlockArgument>(value);
   while (argument && argument.getParentRegion() != &body) {
@@ -44,8 +45,8 @@ BlockArgument getBodyArgument(Value value, Region &body) {
   return argument;
 }
 
-/// Compares two bodies op by op: names, attributes, types and which value each operand is. Streams may differ by one number
-/// throughout.
+/// Compares two bodies op by op: names, attributes, types and which value each operand is. Streams may differ by one
+/// number throughout.
 class BodyComparison {
 public:
   bool compare(Region &a, Region &b) {
@@ -73,8 +74,9 @@ private:
   }
 
   bool compare(Operation &a, Operation &b) {
-    if (a.getName() != b.getName() || a.getNumOperands() != b.getNumOperands() || a.getResultTypes() != b.getResultTypes() ||
-        a.getNumRegions() != b.getNumRegions() || a.getNumSuccessors() != 0 || b.getNumSuccessors() != 0)
+    if (a.getName() != b.getName() || a.getNumOperands() != b.getNumOperands() ||
+        a.getResultTypes() != b.getResultTypes() || a.getNumRegions() != b.getNumRegions() ||
+        a.getNumSuccessors() != 0 || b.getNumSuccessors() != 0)
       return false;
     for (auto [x, y] : llvm::zip_equal(a.getOperands(), b.getOperands()))
       if (same.lookup(x) != y)
@@ -110,7 +112,7 @@ private:
 /// Checkpoints with one body: the first one's is kept.
 struct Group {
   CheckpointOp first;
-  std::optional<llvm::SmallBitVector> seeds; ///< of `first`, see findSeeds
+  std::optional<llvm::SmallBitVector> seeds;             ///< of `first`, see findSeeds
   SmallVector<std::pair<CheckpointOp, int64_t>> members; ///< with the distance of their streams
 };
 
@@ -122,9 +124,8 @@ std::optional<llvm::SmallBitVector> findSeeds(CheckpointOp layer) {
   body.walk([&](Operation *op) {
     if (!getStream(op))
       return;
-    Value seed = TypeSwitch<Operation *, Value>(op).Case<AttentionOp, AttentionGradOp, DropoutOp>([](auto op) {
-      return op.getSeed();
-    });
+    Value seed = TypeSwitch<Operation *, Value>(op).Case<AttentionOp, AttentionGradOp, DropoutOp>(
+        [](auto op) { return op.getSeed(); });
     if (BlockArgument argument = getBodyArgument(seed, body))
       seeds.set(argument.getArgNumber());
     else
@@ -196,6 +197,16 @@ void outline(Group &group, func::FuncOp function) {
   }
 }
 
+/// What `checkpoint` is: a group of heads stands beside the maps of its layer; a segment has layers and no map of its
+/// own.
+StringRef getBaseName(CheckpointOp checkpoint) {
+  auto hasMaps = [](CheckpointOp op) { return !op.getBody().front().getOps<BlockwiseOp>().empty(); };
+  if (auto outer = checkpoint->getParentOfType<CheckpointOp>(); outer && hasMaps(outer))
+    return "heads";
+  bool hasCheckpoints = !checkpoint.getBody().front().getOps<CheckpointOp>().empty();
+  return hasCheckpoints && !hasMaps(checkpoint) ? "segment" : "layer";
+}
+
 class OutlineLayers : public impl::OutlineLayersPassBase<OutlineLayers> {
   using Base::Base;
   void runOnOperation() override { outlineLayers(getOperation()); }
@@ -209,7 +220,7 @@ void outlineLayers(ModuleOp module) {
   for (Group &group : findGroups(module)) {
     if (group.members.size() < 2)
       continue;
-    std::string base = group.first.getBody().front().getOps<CheckpointOp>().empty() ? "layer" : "segment", name;
+    std::string base = getBaseName(group.first).str(), name;
     do {
       unsigned number = numbers[base]++;
       name = number == 0 ? base : base + "_" + std::to_string(number);

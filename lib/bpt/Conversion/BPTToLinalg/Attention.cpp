@@ -86,7 +86,9 @@ public:
       return values;
     return compute(pairs(empty(pairSizes())), {pairs(values), {op.getSeed(), {}}},
                    [&](Scalar value, Scalar seed, Scalar) {
-                     Scalar plane = index(h) + index(b) * static_cast<double>(numHeads);
+                     // h + head_offset of head_count heads
+                     int64_t all = op.getHeadCount() > 0 ? op.getHeadCount() : numHeads;
+                     Scalar plane = index(h) + index(b) * static_cast<double>(all) + static_cast<double>(op.getHeadOffset());
                      Scalar kept = keep(seed, plane, row(), index(j), op.getStream(), dropout);
                      return select(kept, value * (1 / (1 - dropout)), 0.0);
                    });

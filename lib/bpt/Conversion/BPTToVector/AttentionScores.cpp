@@ -282,7 +282,8 @@ void AttentionScores::drawDropout(Value panel, BlockRange range) {
   VectorType words = e.vectorOf(e.getI32Type());
   auto splat = [&](Value index) -> Value { return e.broadcast(arith::IndexCastOp::create(e, e.getI32Type(), index)); };
   PhiloxKey key = loadPhiloxKey(e, o.seed);
-  Value plane = splat(e.add(e.mul(b, heads), h));
+  Value all = attributes.headCount > 0 ? e.index(attributes.headCount) : heads;
+  Value plane = splat(e.add(e.add(e.mul(b, all), h), attributes.headOffset));
   Value stream =
       e.broadcast(arith::ConstantOp::create(e, e.getI32IntegerAttr(static_cast<int32_t>(attributes.stream))));
   Value steps = arith::IndexCastOp::create(e, words, vector::StepOp::create(e, e.vectorOf(e.getIndexType())));

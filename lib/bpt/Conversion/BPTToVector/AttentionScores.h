@@ -19,6 +19,7 @@ struct AttentionAttributes {
   BlockMaskAttrInterface mask;
   double scale, softcap, dropout;
   int64_t stream;
+  int64_t headOffset, headCount; ///< of dropout; a count of 0 means the op's heads
 };
 
 /// Operands of the op as arguments of the kernel; null where absent.
@@ -152,7 +153,8 @@ mlir::Value getMatrix(Emitter &e, mlir::Value memref, llvm::ArrayRef<mlir::Value
 
 template <typename OpTy> AttentionAttributes getAttentionAttributes(OpTy op) {
   return {op.getMask(), op.getScale().convertToDouble(), op.getSoftcap().convertToDouble(),
-          op.getDropout().convertToDouble(), static_cast<int64_t>(op.getStream())};
+          op.getDropout().convertToDouble(), static_cast<int64_t>(op.getStream()),
+          static_cast<int64_t>(op.getHeadOffset()), static_cast<int64_t>(op.getHeadCount())};
 }
 /// What distinguishes kernels of ops of equal types: their blocks.
 std::string getAttentionKey(llvm::ArrayRef<AttentionTiles> tiles);
