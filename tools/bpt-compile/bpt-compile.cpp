@@ -13,8 +13,8 @@ int main(int argc, char **argv) {
   std::string target = "cpu", memory;
   app.add_option("FILE.mlir", command.input, "module to compile; - is standard input")->required();
   app.add_option("-o,--output", command.output, "file to write; - is standard output (mlir and llvm only)")->capture_default_str();
-  app.add_option("--target", target, "cpu | reference")->capture_default_str();
-  app.add_option("--emit", command.emit, "mlir | llvm | asm | obj | so")->capture_default_str();
+  app.add_option("--target", target, "cpu | reference | emulator (up to --emit=ptx) | cuda")->capture_default_str();
+  app.add_option("--emit", command.emit, "mlir | llvm | asm | ptx | obj | so")->capture_default_str();
   app.add_option("--entry", options.entries, "function to compile; may be repeated; default: every public one");
   app.add_option("--cpu", options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
   app.add_option("--stop-after", command.stopAfter, "graph | blocks | step | tiles | buffers | kernels | llvm, with --emit=mlir")

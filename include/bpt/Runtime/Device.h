@@ -5,7 +5,9 @@
 #include "bpt/Runtime/Manifest.h"
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bpt {
@@ -41,6 +43,16 @@ public:
   /// Fills 128 bytes, aligned to 64. Errors: what the hardware does not allow (alignment, box sizes).
   virtual Status fillTensorMap(void *map, const TensorMapInfo &info) = 0;
 
+  /// Whether kernels see another memory than the host. If so, what runs is copied there and back; if not, the rest of this group is
+  /// never called.
+  virtual bool hasOwnMemory() const { return false; }
+  /// `what` names it in the error: exit 4 with what is free.
+  virtual Expected<void *> allocate(int64_t bytes, const std::string &what) { return badInput(what + ": the device has no memory"); }
+  virtual void release(void *memory) {}
+  /// Copies in the order of launches. The host's side is free to change, or complete, after endRun().
+  virtual Status copyIn(void *to, const void *from, int64_t bytes) { return {}; }
+  virtual Status copyOut(void *to, const void *from, int64_t bytes) { return {}; }
+
   /// Memory that a run may touch. What is not `written` yet has no values that may be used.
   struct Memory {
     void *address;
@@ -54,5 +66,9 @@ public:
   /// Waits until all launches are done. The first error of the run, if any.
   virtual Status endRun() = 0;
 };
+
+/// The first NVIDIA GPU, with the kernels of `image` (a cubin, or PTX text that ends with a zero) in it. Errors (exit 1): no driver, a
+/// driver that is too old, no GPU, one that is no Hopper, code the driver refuses (with its log); exit 4 when its memory is used up.
+Expected<std::shared_ptr<Device>> openCudaDevice(const std::vector<KernelInfo> &kernels, std::string_view image);
 
 } // namespace bpt

@@ -1,6 +1,7 @@
 // Tile sizes, scratch and workspaces of the CPU kernels of contractions, feed-forward and cross-entropy.
 #include "bpt/Analysis/TileSizes.h"
 #include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Analysis/RowWiseSizes.h"
 #include "bpt/IR/BPT.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -253,7 +254,7 @@ int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
       .Default([](Operation *) { return 0; });
 }
 
-SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
+static SizeFormula getVectorWorkspaceBytes(Operation *op, const TargetInfo &target) {
   return TypeSwitch<Operation *, SizeFormula>(op)
       .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
           [&](auto typed) { return getWorkspace(typed, target); })
@@ -262,6 +263,15 @@ SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
       .Case<EmbeddingGradOp>([](EmbeddingGradOp typed) { return getEmbeddingWorkspaceBytes(typed); })
       .Case<GlobalNormOp>([](GlobalNormOp typed) { return getGlobalNormWorkspaceBytes(typed); })
       .Default([](Operation *) { return SizeFormula(0); });
+}
+
+SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
+  SizeFormula bytes = getVectorWorkspaceBytes(op, target);
+  if (!target.hasWarps)
+    return bytes;
+  // Whether strides suit the op's own kernel shows after bufferization; vector code has to do if they do not.
+  SizeFormula own = getHopperWorkspaceBytes(op);
+  return bytes.getConstant() == 0 ? own : own.getConstant() == 0 ? bytes : max(bytes, own);
 }
 
 } // namespace bpt

@@ -1,4 +1,5 @@
 // What bpt-compile does: a module becomes text of a stage, LLVM IR, an object or a shared library.
+#include "DeviceCode.h"
 #include "bpt/Engine/CompileCommand.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
@@ -69,10 +70,15 @@ static Status emitSharedObject(llvm::ArrayRef<std::string> objects, const std::s
 }
 
 Status runCompileCommand(const CompileCommand &command) {
-  static constexpr const char *kinds[] = {"mlir", "llvm", "asm", "obj", "so"};
+  static constexpr const char *kinds[] = {"mlir", "llvm", "asm", "ptx", "obj", "so"};
   if (!llvm::is_contained(kinds, command.emit))
-    return usageError("unknown --emit=" + command.emit + "; expected mlir, llvm, asm, obj or so");
-  if (command.output == "-" && (command.emit == "obj" || command.emit == "so"))
+    return usageError("unknown --emit=" + command.emit + "; expected mlir, llvm, asm, ptx, obj or so");
+  bool binary = command.emit == "obj" || command.emit == "so";
+  if (command.emit == "ptx" && !hasKernels(command.options.target))
+    return usageError("expected --target=cuda with --emit=ptx");
+  if (binary && command.options.target == Target::Emulator)
+    return usageError("--target=emulator runs in bpt-run and bpt-train only; expected cpu, reference or cuda with --emit=" + command.emit);
+  if (command.output == "-" && binary)
     return usageError("expected -o FILE with --emit=" + command.emit);
   Expected<Stage> stage = parseStage(command.stopAfter);
   if (!stage)
@@ -94,10 +100,25 @@ Status runCompileCommand(const CompileCommand &command) {
   if (!manifest)
     return manifest.takeError();
   llvm::LLVMContext context;
+  Expected<std::unique_ptr<llvm::Module>> kernels = takeKernels(**module, context);
+  if (!kernels)
+    return kernels.takeError();
+  if (command.emit == "ptx") {
+    if (!*kernels)
+      return badInput("the functions have no kernels: there is no PTX to emit");
+    Expected<std::string> ptx = emitPTX(**kernels);
+    return ptx ? writeFile(command.output, *ptx) : ptx.takeError();
+  }
   Expected<std::unique_ptr<llvm::Module>> code = compiler.translate(**module, context, command.options);
   if (!code)
     return code.takeError();
   embedManifest(**code, *manifest);
+  if (*kernels && binary) {
+    Expected<std::string> image = emitCudaImage(**kernels);
+    if (!image)
+      return image.takeError();
+    embedDeviceCode(**code, *image);
+  }
   if (command.emit == "so") {
     Expected<std::vector<std::string>> objects = compiler.emitObjects(**code, command.options);
     return objects ? emitSharedObject(*objects, command.output) : objects.takeError();

@@ -86,4 +86,25 @@ Expected<std::string> emitPTX(llvm::Module &kernels) {
   return emitFile(kernels, **machine, llvm::CodeGenFileType::AssemblyFile);
 }
 
+Expected<std::string> emitCudaImage(llvm::Module &kernels) {
+  Expected<std::string> ptx = emitPTX(kernels);
+  if (!ptx)
+    return ptx.takeError();
+  if (findPtxas())
+    return assembleKernels(*ptx);
+  static bool once = (llvm::errs() << "note: no ptxas on the path or in /usr/local/cuda/bin: the driver will compile the kernels "
+                                      "when they are loaded\n",
+                      true);
+  (void)once;
+  return *ptx + '\0';
+}
+
+void embedDeviceCode(llvm::Module &module, llvm::StringRef image) {
+  llvm::LLVMContext &context = module.getContext();
+  llvm::Constant *bytes = llvm::ConstantDataArray::getString(context, image, /*AddNull=*/false);
+  new llvm::GlobalVariable(module, bytes->getType(), true, llvm::GlobalValue::ExternalLinkage, bytes, "bpt_device_code");
+  llvm::Constant *size = llvm::ConstantInt::get(llvm::Type::getInt64Ty(context), image.size());
+  new llvm::GlobalVariable(module, size->getType(), true, llvm::GlobalValue::ExternalLinkage, size, "bpt_device_code_size");
+}
+
 } // namespace bpt

@@ -115,11 +115,16 @@ Expected<Program> Compiler::load(ModuleOp module, const CompileOptions &options)
   Expected<std::vector<std::string>> objects = emitObjects(**code, options);
   if (!objects)
     return objects.takeError();
+  std::string image;
   if (*kernels) {
-    Expected<std::string> emulated = emitEmulatedObject(**kernels, options);
-    if (!emulated)
-      return emulated.takeError();
-    objects->push_back(emulated.take());
+    Expected<std::string> deviceCode =
+        options.target == Target::CUDA ? emitCudaImage(**kernels) : emitEmulatedObject(**kernels, options);
+    if (!deviceCode)
+      return deviceCode.takeError();
+    if (options.target == Target::CUDA)
+      image = deviceCode.take();
+    else
+      objects->push_back(deviceCode.take());
   }
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
@@ -148,6 +153,11 @@ Expected<Program> Compiler::load(ModuleOp module, const CompileOptions &options)
     if (!created)
       return created.takeError();
     device = created.take();
+  } else if (options.target == Target::CUDA) {
+    Expected<std::shared_ptr<Device>> opened = openCudaDevice(manifest->kernels, image);
+    if (!opened)
+      return opened.takeError();
+    device = opened.take();
   }
   return Program::create(manifest.take(), resolve, loaded, device);
 }

@@ -31,6 +31,7 @@ void addCPUKernels(OpPassManager &manager, const LowerOptions &options) {
 }
 
 void addGPUKernels(OpPassManager &manager, const LowerOptions &options) {
+  manager.addPass(createConvertBPTToNVVMPass());
   // What has no kernel of its own runs as vector code whose vectors are warps.
   ConvertBPTToVectorPassOptions kernels;
   kernels.cpu = options.cpu;

@@ -1,5 +1,6 @@
 // Programs and entries: checks, the plan, the arena, and the call.
 #include "bpt/Runtime/Program.h"
+#include "DeviceMirror.h"
 #include "bpt/Runtime/Arguments.h"
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/Profile.h"
@@ -29,6 +30,7 @@ struct Entry::Impl {
   int64_t flops = 0;
   Plan plan;
   std::shared_ptr<Arena> arena;
+  std::unique_ptr<DeviceMirror> mirror; // instead of an arena, on a device with memory of its own
   std::unique_ptr<ThreadPool> threads;
   Profile *profile = nullptr;
 
@@ -37,6 +39,7 @@ struct Entry::Impl {
   Status takeArena(const PrepareOptions &options);
   Status checkArguments(const std::vector<Tensor> &arguments) const;
   std::vector<Tensor> viewResults(const std::vector<Tensor> &arguments) const;
+  Expected<std::vector<Tensor>> runOnDevice(const std::vector<Tensor> &arguments);
   std::vector<Device::Memory> viewMemory(const std::vector<Tensor> &arguments) const;
 };
 
@@ -131,6 +134,13 @@ Status Entry::Impl::evaluateResults() {
 Status Entry::Impl::takeArena(const PrepareOptions &options) {
   if (Status status = checkMemoryLimit(plan, info->name, options.memoryLimit); !status)
     return status;
+  if (Device *device = program->device.get(); device && device->hasOwnMemory()) {
+    std::vector<int64_t> bytes;
+    for (size_t i = 0; i < shapes.size(); ++i)
+      bytes.push_back(*countElements(shapes[i], info->arguments[i].type) * bytesPerElement(info->arguments[i].type));
+    mirror = std::make_unique<DeviceMirror>(*device);
+    return mirror->allocate(plan.arenaBytes, bytes, info->name);
+  }
   if (options.arena)
     arena = options.arena;
   else if (!arena)
@@ -217,9 +227,45 @@ std::vector<Device::Memory> Entry::Impl::viewMemory(const std::vector<Tensor> &a
   return views;
 }
 
+/// Copies in, runs, copies out.
+Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor> &arguments) {
+  Device &device = *program->device;
+  bpt_context context;
+  context.threads = threads.get();
+  context.scratch = mirror->arena() + plan.scratchOffset;
+  context.scratchStride = plan.scratchStride;
+  context.device = &device;
+  if (Status status = device.beginRun({}); !status)
+    return status.takeError();
+  if (Status status = mirror->copyIn(arguments); !status)
+    return status.takeError();
+  int32_t result = code(&context, mirror->arguments().data(), dims.data(), mirror->arena(), plan.offsets.data());
+  std::vector<Tensor> values;
+  for (size_t i = 0; i < results.size() && !context.failure; ++i) {
+    const ResultInfo &info = this->info->results[i];
+    Expected<Tensor> value = info.argument ? arguments[static_cast<size_t>(*info.argument)] : Tensor::allocate(info.type, results[i]);
+    if (!value)
+      return value.takeError();
+    const void *from = info.argument ? mirror->arguments()[static_cast<size_t>(*info.argument)]
+                                     : mirror->arena() + plan.offsets[static_cast<size_t>(*info.slot)];
+    if (Status status = device.copyOut(value->data(), from, value->bytes()); !status)
+      return status.takeError();
+    values.push_back(value.take());
+  }
+  if (Status ended = device.endRun(); !ended && !context.failure)
+    context.failure = ended.takeError();
+  if (context.failure)
+    return context.failure->in(fmt::format("entry {}", inQuotes(info->name)));
+  if (result != 0)
+    return badInput(fmt::format("entry {} returned status {}", inQuotes(info->name), result));
+  return values;
+}
+
 Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   if (Status status = impl->checkArguments(arguments); !status)
     return status.takeError();
+  if (impl->mirror)
+    return impl->runOnDevice(arguments);
   // An arena that is shared may have been replaced by another entry's larger one; a smaller one it never is.
   bpt_context context;
   context.threads = impl->threads.get();

@@ -38,8 +38,19 @@ Expected<Program> Program::open(const std::string &path) {
   Expected<Manifest> manifest = parseManifest({text, static_cast<size_t>(*size)});
   if (!manifest)
     return manifest.error().in(path);
+  std::shared_ptr<Device> device;
+  if (manifest->target == "cuda") {
+    const auto *code = static_cast<const char *>(::dlsym(handle, "bpt_device_code"));
+    const auto *bytes = static_cast<const uint64_t *>(::dlsym(handle, "bpt_device_code_size"));
+    if (!code || !bytes)
+      return badInput(path + ": no symbol bpt_device_code: the kernels are missing; compile it again");
+    Expected<std::shared_ptr<Device>> opened = openCudaDevice(manifest->kernels, {code, static_cast<size_t>(*bytes)});
+    if (!opened)
+      return opened.error().in(path);
+    device = opened.take();
+  }
   Expected<Program> program =
-      create(manifest.take(), [&](const std::string &symbol) { return ::dlsym(handle, symbol.c_str()); }, library);
+      create(manifest.take(), [&](const std::string &symbol) { return ::dlsym(handle, symbol.c_str()); }, library, device);
   if (!program)
     return program.error().in(path);
   return program;

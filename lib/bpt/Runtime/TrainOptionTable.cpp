@@ -58,7 +58,7 @@ static std::vector<OptionSpec> makeTable() {
       {"seed", &O::seed, K::Integer, "NUMBER", nullptr, optimize, {}, 0, any, num, "of initial parameters, data order, dropout and samples"},
       {"init", &O::init, K::File, "FILE", "random", optimize, {}, 1, 0, plain, "safetensors file with initial parameters"},
 
-      {"target", &O::target, K::Text, "TARGET", nullptr, machine, {"cpu", "reference"}, 1, 0, num, "what to compile for"},
+      {"target", &O::target, K::Text, "TARGET", nullptr, machine, {"cpu", "reference", "emulator", "cuda"}, 1, 0, num, "what to compile for"},
       {"strategy", &O::strategy, K::Text, "NAME", nullptr, machine, {"vanilla", "memory-efficient", "blockwise"}, 1, 0, num, "how layers are blocked"},
       {"block", &O::block, K::Integer, "ROWS", nullptr, machine, {}, 1, any, num, "sequence rows of a block"},
       {"keep-activations", &O::keepActivations, K::Text, "NAME", nullptr, machine, {"auto", "input", "attention", "qkv", "all"}, 1, 0, plain,

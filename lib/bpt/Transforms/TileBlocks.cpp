@@ -1,5 +1,6 @@
 // bpt-tile-blocks: tile sizes as schedules, workspaces as tensors, so that the memory plan holds them.
 #include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Analysis/TileSizes.h"
 #include "bpt/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -75,6 +76,8 @@ SmallVector<std::pair<StringRef, int64_t>> chooseSizes(Operation *op, const Targ
         return Sizes{{"rows", block.rows}, {"columns", block.columns}};
       })
       .Case([&](AttentionOp attention) {
+        if (target.hasWarps && getHopperRefusal(attention).empty())
+          return Sizes(); // its kernel knows
         AttentionTiles tiles = AttentionTiles::getForward(attention, target);
         return Sizes{{"q_block", tiles.queryBlock}, {"kv_block", tiles.keyBlock}};
       })

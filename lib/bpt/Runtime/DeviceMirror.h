@@ -1,0 +1,34 @@
+// What an entry has on a device with memory of its own: its arena, and copies of its arguments.
+#pragma once
+#include "bpt/Runtime/Device.h"
+#include "bpt/Runtime/Tensor.h"
+#include <memory>
+#include <vector>
+
+namespace bpt {
+
+class DeviceMirror {
+public:
+  explicit DeviceMirror(Device &device) : device(device) {}
+  ~DeviceMirror() { release(); }
+  DeviceMirror(const DeviceMirror &) = delete;
+  DeviceMirror &operator=(const DeviceMirror &) = delete;
+
+  /// Memory for an arena and arguments of these sizes; what was there before is lost. Exit 4 when the device refuses.
+  Status allocate(int64_t arenaBytes, const std::vector<int64_t> &argumentBytes, const std::string &entry);
+
+  /// Copies arguments to the device.
+  Status copyIn(const std::vector<Tensor> &arguments);
+
+  uint8_t *arena() const { return static_cast<uint8_t *>(arenaBlock); }
+  const std::vector<void *> &arguments() const { return blocks; }
+
+private:
+  void release();
+
+  Device &device;
+  void *arenaBlock = nullptr;
+  std::vector<void *> blocks;
+};
+
+} // namespace bpt
