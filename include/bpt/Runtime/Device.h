@@ -49,6 +49,9 @@ public:
   /// `what` names it in the error: exit 4 with what is free.
   virtual Expected<void *> allocate(int64_t bytes, const std::string &what) { return badInput(what + ": the device has no memory"); }
   virtual void release(void *memory) {}
+  /// Memory that the host and kernels see at the same address; released by releaseShared().
+  virtual Expected<void *> allocateShared(int64_t bytes, const std::string &what) { return allocate(bytes, what); }
+  virtual void releaseShared(void *memory) { release(memory); }
   /// Copies in the order of launches. The host's side is free to change, or complete, after endRun().
   virtual Status copyIn(void *to, const void *from, int64_t bytes) { return {}; }
   virtual Status copyOut(void *to, const void *from, int64_t bytes) { return {}; }

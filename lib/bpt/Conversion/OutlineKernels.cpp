@@ -162,13 +162,15 @@ class OutlineKernels : public impl::OutlineKernelsPassBase<OutlineKernels> {
           memref = store.getMemref();
         else if (isa<vector::LoadOp, vector::MaskedLoadOp, vector::StoreOp, vector::MaskedStoreOp>(op))
           memref = op->getOperand(0);
-        // Offsets of the arena come from an argument of the function itself.
+        // Offsets of the arena come from an argument of the function itself, and so do integers that sizes depend on: the runtime has
+        // them where both can read them.
         auto argument = dyn_cast_or_null<BlockArgument>(memref);
-        bool isOffset = argument && argument.getOwner() == &function.getBody().front() &&
-                        cast<MemRefType>(argument.getType()).getElementType().isInteger(64) &&
-                        isa<memref::LoadOp>(op) && getContextArgument(function) == function.getArgument(0) &&
-                        argument.getArgNumber() == 2;
-        if (memref && !isOffset)
+        auto type = argument ? dyn_cast<MemRefType>(argument.getType()) : MemRefType();
+        bool isSize = type && argument.getOwner() == &function.getBody().front() && isa<memref::LoadOp>(op) &&
+                      type.getElementType().isInteger() &&
+                      (type.getRank() == 0 ||
+                       (argument.getArgNumber() == 2 && getContextArgument(function) == function.getArgument(0)));
+        if (memref && !isSize)
           result = op->emitOpError("expected data to be read and written by kernels only, but this is the host's code; "
                                    "put it into a parallel loop");
       });

@@ -55,10 +55,11 @@ void addLLVM(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createLowerAffinePass());
   manager.addPass(createConvertVectorToSCFPass());
   manager.addPass(createSCFToControlFlowPass());
-  // Narrow floats are widened and rounded by integer arithmetic: the packaged LLVM would call __truncsfbf2 of a newer libgcc.
+  // Narrow floats are widened and rounded by integer arithmetic on the host: the packaged LLVM would call __truncsfbf2 of a newer
+  // libgcc. A GPU has instructions, for these and for maxima.
   arith::ArithExpandOpsPassOptions expand;
   expand.includeBf16 = true;
-  manager.addPass(arith::createArithExpandOpsPass(expand));
+  manager.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
   manager.addPass(createConvertVectorToLLVMPass());

@@ -1,36 +1,48 @@
 // Allocations and copies on a device.
 #include "DeviceMirror.h"
 #include "bpt/Runtime/File.h"
+#include <cstring>
 
 namespace bpt {
 
 void DeviceMirror::release() {
-  for (void *block : blocks)
-    device.release(block);
+  for (size_t i = 0; i < blocks.size(); ++i)
+    isShared[i] ? device.releaseShared(blocks[i]) : device.release(blocks[i]);
   blocks.clear();
+  isShared.clear();
   if (arenaBlock)
     device.release(arenaBlock);
   arenaBlock = nullptr;
 }
 
-Status DeviceMirror::allocate(int64_t arenaBytes, const std::vector<int64_t> &argumentBytes, const std::string &entry) {
+Status DeviceMirror::allocate(int64_t arenaBytes, const std::vector<ArgumentInfo> &arguments,
+                              const std::vector<Shape> &shapes, const std::string &entry) {
   release();
   Expected<void *> block = device.allocate(arenaBytes, "the arena of " + inQuotes(entry));
   if (!block)
     return block.takeError();
   arenaBlock = *block;
-  for (int64_t bytes : argumentBytes) {
-    Expected<void *> argument = device.allocate(bytes, "an argument of " + inQuotes(entry));
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    Expected<int64_t> count = countElements(shapes[i], arguments[i].type);
+    if (!count)
+      return count.takeError();
+    int64_t bytes = *count * bytesPerElement(arguments[i].type);
+    std::string what = "argument " + inQuotes(arguments[i].name) + " of " + inQuotes(entry);
+    bool shared = shapes[i].empty() && !isFloat(arguments[i].type);
+    Expected<void *> argument = shared ? device.allocateShared(bytes, what) : device.allocate(bytes, what);
     if (!argument)
       return argument.takeError();
     blocks.push_back(*argument);
+    isShared.push_back(shared);
   }
   return {};
 }
 
 Status DeviceMirror::copyIn(const std::vector<Tensor> &arguments) {
   for (size_t i = 0; i < arguments.size(); ++i)
-    if (Status status = device.copyIn(blocks[i], arguments[i].data(), arguments[i].bytes()); !status)
+    if (isShared[i])
+      std::memcpy(blocks[i], arguments[i].data(), static_cast<size_t>(arguments[i].bytes()));
+    else if (Status status = device.copyIn(blocks[i], arguments[i].data(), arguments[i].bytes()); !status)
       return status;
   return {};
 }

@@ -1,6 +1,7 @@
 // What an entry has on a device with memory of its own: its arena, and copies of its arguments.
 #pragma once
 #include "bpt/Runtime/Device.h"
+#include "bpt/Runtime/Manifest.h"
 #include "bpt/Runtime/Tensor.h"
 #include <memory>
 #include <vector>
@@ -14,8 +15,10 @@ public:
   DeviceMirror(const DeviceMirror &) = delete;
   DeviceMirror &operator=(const DeviceMirror &) = delete;
 
-  /// Memory for an arena and arguments of these sizes; what was there before is lost. Exit 4 when the device refuses.
-  Status allocate(int64_t arenaBytes, const std::vector<int64_t> &argumentBytes, const std::string &entry);
+  /// Memory for an arena and arguments of these shapes; integers of rank 0 are where the host reads them, too. What was there before
+  /// is lost. Exit 4 when the device refuses.
+  Status allocate(int64_t arenaBytes, const std::vector<ArgumentInfo> &arguments, const std::vector<Shape> &shapes,
+                  const std::string &entry);
 
   /// Copies arguments to the device.
   Status copyIn(const std::vector<Tensor> &arguments);
@@ -29,6 +32,7 @@ private:
   Device &device;
   void *arenaBlock = nullptr;
   std::vector<void *> blocks;
+  std::vector<bool> isShared; ///< of blocks
 };
 
 } // namespace bpt

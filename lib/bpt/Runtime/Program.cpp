@@ -135,11 +135,8 @@ Status Entry::Impl::takeArena(const PrepareOptions &options) {
   if (Status status = checkMemoryLimit(plan, info->name, options.memoryLimit); !status)
     return status;
   if (Device *device = program->device.get(); device && device->hasOwnMemory()) {
-    std::vector<int64_t> bytes;
-    for (size_t i = 0; i < shapes.size(); ++i)
-      bytes.push_back(*countElements(shapes[i], info->arguments[i].type) * bytesPerElement(info->arguments[i].type));
     mirror = std::make_unique<DeviceMirror>(*device);
-    return mirror->allocate(plan.arenaBytes, bytes, info->name);
+    return mirror->allocate(plan.arenaBytes, info->arguments, shapes, info->name);
   }
   if (options.arena)
     arena = options.arena;

@@ -102,6 +102,15 @@ public:
     return reinterpret_cast<void *>(address);
   }
   void release(void *memory) override { driver->cuMemFree_v2(toAddress(memory)); }
+  Expected<void *> allocateShared(int64_t bytes, const std::string &what) override {
+    void *address = nullptr; // with unified addressing it is the kernels' address, too
+    constexpr unsigned portableAndMapped = 3;
+    CUresult result = driver->cuMemHostAlloc(&address, static_cast<size_t>(std::max<int64_t>(bytes, 1)), portableAndMapped);
+    if (Status status = driver->check(result, what); !status)
+      return status.takeError();
+    return address;
+  }
+  void releaseShared(void *memory) override { driver->cuMemFreeHost(memory); }
 
   Status copyIn(void *to, const void *from, int64_t bytes) override {
     return driver->check(driver->cuMemcpyHtoDAsync_v2(toAddress(to), from, static_cast<size_t>(bytes), stream),
