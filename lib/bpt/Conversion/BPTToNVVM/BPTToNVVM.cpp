@@ -37,6 +37,14 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
       LogicalResult lowered =
           TypeSwitch<Operation *, LogicalResult>(op)
               .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
+              .Case([&](FeedForwardOp typed) {
+                (void)hopper::lowerFeedForward(typed, kernels);
+                return success();
+              })
+              .Case([&](FeedForwardGradOp typed) {
+                (void)hopper::lowerFeedForwardGrad(typed, kernels);
+                return success();
+              })
               .Case([&](linalg::LinalgOp typed) {
                 if (isContraction(typed))
                   (void)hopper::lowerContraction(typed, kernels);
