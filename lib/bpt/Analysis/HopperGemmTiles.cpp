@@ -31,8 +31,10 @@ static HopperGemmTiles build(const HopperGemmShape &shape, int64_t columns) {
   tiles.roles = WarpRoles::get(2);
   tiles.fragmentRegisters = columns / 2 * shape.products;
   tiles.stageBytes = tiles.getLeftBytes() + shape.products * tiles.getRightBytes();
-  // One matrix: a piece is written while the one before is read.
-  tiles.stagingSlots = shape.stagedOuts == 1 ? 2 : shape.stagedOuts;
+  // One matrix: a piece is written while the one before is read. The pieces of a tile take all slots equally often, so
+  // that the first piece of a tile follows the last one of the tile before in their turns.
+  int64_t pieces = columns / 64;
+  tiles.stagingSlots = shape.stagedOuts != 1 ? shape.stagedOuts : pieces % 2 ? pieces : 2;
   int64_t staging = tiles.roles.consumers * tiles.stagingSlots * HopperGemmTiles::pieceBytes;
   tiles.stages = std::min(mostStages, (HopperLimits::sharedBytes - staging - barrierBytes) / tiles.stageBytes);
   tiles.layout.add("stages", tiles.stages * tiles.stageBytes);

@@ -43,6 +43,14 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
               .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
               .Case(
                   [&](AttentionGradOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttentionGrad); })
+              .Case([&](FeedForwardOp typed) {
+                (void)hopper::lowerFeedForward(typed, kernels);
+                return success();
+              })
+              .Case([&](FeedForwardGradOp typed) {
+                (void)hopper::lowerFeedForwardGrad(typed, kernels);
+                return success();
+              })
               .Case([&](linalg::LinalgOp typed) {
                 if (isContraction(typed))
                   (void)hopper::lowerContraction(typed, kernels);

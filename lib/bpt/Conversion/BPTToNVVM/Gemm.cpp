@@ -37,6 +37,7 @@ struct GemmSpec {
   Type element;
   Operand left;
   SmallVector<Operand> right;
+  std::optional<Operand> secondLeft, secondRight;
   SmallVector<unsigned> staged;
   unsigned rows, columns, depth;
   SmallVector<unsigned> parallel, sequential;
@@ -120,6 +121,9 @@ private:
       total = e.mul(total, e.getArgument(size));
     for (unsigned size : spec.sequential)
       steps = e.mul(steps, e.getArgument(size));
+    termSteps = steps;
+    if (spec.secondLeft)
+      steps = e.mul(steps, 2);
     (void)e.loop(e.getBlock(KernelBuilder::Dim::X), total, e.getGridSize(KernelBuilder::Dim::X), ValueRange{zero},
                  [&](Value number, ValueRange carried) {
                    body(getTile(number, rowTiles, columnTiles), carried[0], steps);
@@ -135,19 +139,27 @@ private:
       e.loop(e.i32(0), steps, e.i32(1), [&](Value step) {
         RingSlot slot = ring.getSlot(e.add(counter, step));
         SmallVector<Value> loops(tile.outer);
-        Value depth = step;
+        Value isFirstTerm = e.less(step, termSteps);
+        Value depth = spec.secondLeft ? e.select(isFirstTerm, step, e.sub(step, termSteps)) : step;
         if (!spec.sequential.empty()) {
-          llvm::append_range(loops, split(e.div(step, depthSteps), spec.sequential));
-          depth = e.rem(step, depthSteps);
+          llvm::append_range(loops, split(e.div(depth, depthSteps), spec.sequential));
+          depth = e.rem(depth, depthSteps);
         }
         depth = e.mul(depth, tiles.depth);
         ring.acquire(slot);
         barriers.arriveExpecting(ring.getFull(slot), tiles.stageBytes);
         Value stage = e.add(e.mul(slot.stage, tiles.stageBytes), tiles.layout.getOffset("stages"));
-        load(spec.left, tile.row, tiles.rows, depth, loops, stage, slot);
-        for (auto [i, operand] : llvm::enumerate(spec.right))
-          load(operand, tile.column, tiles.columns, depth, loops,
-               e.add(stage, tiles.getLeftBytes() + i * tiles.getRightBytes()), slot);
+        auto loadBoth = [&](const GemmSpec::Operand &left, ArrayRef<GemmSpec::Operand> right) {
+          load(left, tile.row, tiles.rows, depth, loops, stage, slot);
+          for (auto [i, operand] : llvm::enumerate(right))
+            load(operand, tile.column, tiles.columns, depth, loops,
+                 e.add(stage, tiles.getLeftBytes() + i * tiles.getRightBytes()), slot);
+        };
+        if (!spec.secondLeft)
+          return loadBoth(spec.left, spec.right);
+        e.ifThen(
+            isFirstTerm, [&] { loadBoth(spec.left, spec.right); },
+            [&] { loadBoth(*spec.secondLeft, *spec.secondRight); });
       });
     });
   }
@@ -291,7 +303,8 @@ private:
   Ring ring;
   TensorMemory memory;
   WarpGroupMatrix matrix;
-  Value depthSteps;
+  /// Stages of the depth, of all sequential loops.
+  Value depthSteps, termSteps;
   /// Of a consumer: its number, its pieces in shared memory, whether this thread issues its stores.
   Value group, stagingOffset, isStorer;
 };
@@ -320,6 +333,8 @@ static std::string getKey(const GemmSpec &spec, const HopperGemmTiles &tiles, St
   print(spec.left);
   for (const GemmSpec::Operand &operand : spec.right)
     print(operand);
+  if (spec.secondLeft)
+    stream << " twice";
   stream << " " << spec.parallel.size() << " " << spec.sequential.size() << " " << spec.staged.size() << " " << epilogue;
   return key;
 }
@@ -335,6 +350,10 @@ void launchGemm(KernelLibrary &kernels, LaunchArguments &arguments, StringRef na
   spec.left = addOperand(arguments, problem.left, tiles.rows, tiles);
   for (const GemmOperand &operand : problem.right)
     spec.right.push_back(addOperand(arguments, operand, tiles.columns, tiles));
+  if (problem.secondLeft.memref) {
+    spec.secondLeft = addOperand(arguments, problem.secondLeft, tiles.rows, tiles);
+    spec.secondRight = addOperand(arguments, problem.secondRight, tiles.columns, tiles);
+  }
   for (Value out : staged) {
     SmallVector<int64_t> box(cast<MemRefType>(out.getType()).getRank() - 2, 1);
     box.append({64, 64});

@@ -51,6 +51,9 @@ struct GemmOperand {
 struct GemmProblem {
   GemmOperand left;
   llvm::SmallVector<GemmOperand> right;
+  /// A second left and right operand of the same shapes and layouts, whose product is added; null memrefs: none. Not
+  /// with several products.
+  GemmOperand secondLeft = {}, secondRight = {};
   llvm::SmallVector<mlir::Value> parallel, sequential;
   mlir::Value rows, columns, depth;
   mlir::Type element; ///< of A and B: bf16 or f16

@@ -13,7 +13,9 @@ mlir::LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelLibrary &kernel
 
 // Each replaces the op by launches and returns true, or leaves it as it is for the kernels of other passes: another
 // element type, rows the TMA unit cannot walk, an odd number of columns. Preconditions: memrefs, and workspaces as
-// getHopperWorkspaceBytes has them.
+// getHopperWorkspaceBytes and getHopperChunkWorkspaceBytes have them.
 /// A contraction (isContraction), together with the zeros before it.
 bool lowerContraction(mlir::linalg::LinalgOp op, KernelLibrary &kernels);
+bool lowerFeedForward(FeedForwardOp op, KernelLibrary &kernels);
+bool lowerFeedForwardGrad(FeedForwardGradOp op, KernelLibrary &kernels);
 } // namespace bpt::hopper
