@@ -1,4 +1,5 @@
-// One thread block on one host thread: its fibers, its scheduler, its shared memory, and the units of the multiprocessor.
+// One thread block on one host thread: its fibers, its scheduler, its shared memory, and the units of the
+// multiprocessor.
 #pragma once
 #include "BulkCopy.h"
 #include "Mbarrier.h"
@@ -36,7 +37,10 @@ struct Thread {
 /// Pseudo-random numbers (xorshift64*); the same on every machine.
 class Random {
 public:
-  void seed(uint64_t value) { state = value * 0x9E3779B97F4A7C15ull + 0x2545F4914F6CDD1Dull; next(); }
+  void seed(uint64_t value) {
+    state = value * 0x9E3779B97F4A7C15ull + 0x2545F4914F6CDD1Dull;
+    next();
+  }
   uint64_t next() {
     state ^= state >> 12;
     state ^= state << 25;
@@ -79,7 +83,8 @@ public:
   /// A finding after which the block cannot go on.
   [[noreturn]] void fail(ReportKind kind, const char *where, std::string text);
 
-  /// Offset in the window of a shared address; fails unless [address, address + bytes) is dynamic shared memory and aligned.
+  /// Offset in the window of a shared address; fails unless [address, address + bytes) is dynamic shared memory and
+  /// aligned.
   uint32_t sharedOffset(const void *address, uint64_t bytes, uint32_t alignment, const char *where, const char *what);
   bool inWindow(const void *address) const {
     return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(window) < windowBytes;

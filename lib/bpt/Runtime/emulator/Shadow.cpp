@@ -104,21 +104,25 @@ void Shadow::checkAsyncReaders(uint32_t granule, const char *what, const char *w
     uint32_t &reads = wgmmaGroup[group][granule];
     if (!reads)
       continue;
-    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX ISA 8.7, 9.7.15.7.2). CUTLASS relies on
-    // that: one thread releases a stage for its warpgroup (PipelineTmaAsync, sm90_pipeline.hpp).
+    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX
+    // ISA 8.7, 9.7.15.7.2). CUTLASS relies on that: one thread releases a stage for its warpgroup (PipelineTmaAsync,
+    // sm90_pipeline.hpp).
     if (block.ordering.known(self, block.ordering.groups(group)) < reads)
       block.report(ReportKind::StageReusedEarly, where,
-                   fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that a thread of it has waited "
+                   fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that a "
+                               "thread of it has waited "
                                "for wgmma group {}",
                                what, Block::name(granule * 16), group, reads));
     reads = 0;
   }
   if (uint8_t slot = storeSlot[granule]) {
     if (block.ordering.known(self, block.ordering.stores(slot - 1)) < storeGroup[granule])
-      block.report(ReportKind::StoreSourceOverwritten, where,
-                   fmt::format("{} overwrites {}, which a bulk store may still read: nothing tells that its thread has waited with "
-                               "wait_group.read",
-                               what, Block::name(granule * 16)));
+      block.report(
+          ReportKind::StoreSourceOverwritten, where,
+          fmt::format(
+              "{} overwrites {}, which a bulk store may still read: nothing tells that its thread has waited with "
+              "wait_group.read",
+              what, Block::name(granule * 16)));
     storeSlot[granule] = 0;
   }
 }
@@ -127,12 +131,14 @@ void Shadow::checkWordWrite(Word &word, uint32_t offset, uint8_t mask, bool atom
   uint32_t self = block.self().index;
   if (word.writer != nobody && word.writer != self && word.writeMask & mask && !(atomic && word.atomic) &&
       block.ordering.known(self, word.writer) < word.writeTime)
-    block.report(ReportKind::DataRace, where,
-                 fmt::format("thread {} wrote {} and nothing orders that before this write", word.writer, Block::name(offset)));
+    block.report(
+        ReportKind::DataRace, where,
+        fmt::format("thread {} wrote {} and nothing orders that before this write", word.writer, Block::name(offset)));
   uint32_t reader;
   if (!(atomic && word.atomic) && !readersBefore(word, reader))
-    block.report(ReportKind::DataRace, where,
-                 fmt::format("thread {} read {} and nothing orders that before this write", reader, Block::name(offset)));
+    block.report(
+        ReportKind::DataRace, where,
+        fmt::format("thread {} read {} and nothing orders that before this write", reader, Block::name(offset)));
 }
 
 void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
@@ -141,12 +147,13 @@ void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
     uint32_t from = std::max(offset, granule * 16), to = std::min(end, granule * 16 + 16);
     uint32_t mask = (1u << (to - granule * 16)) - (1u << (from - granule * 16));
     if ((initialised[granule] & mask) != mask)
-      block.report(ReportKind::UninitialisedRead, where, fmt::format("reads {}, which nobody has written", Block::name(from)));
+      block.report(ReportKind::UninitialisedRead, where,
+                   fmt::format("reads {}, which nobody has written", Block::name(from)));
     if (uint8_t barrier = copyBarrier[granule])
       if (block.ordering.known(self, block.ordering.phases(barrier - 1)) <= copyPhase[granule])
         block.report(ReportKind::UnobservedCopy, where,
-                     fmt::format("reads {}, but has not observed phase {} of {}, which completes the copy into it", Block::name(from),
-                                 copyPhase[granule], block.mbarriers.describe(barrier - 1)));
+                     fmt::format("reads {}, but has not observed phase {} of {}, which completes the copy into it",
+                                 Block::name(from), copyPhase[granule], block.mbarriers.describe(barrier - 1)));
     openWords(granule);
     for (uint32_t word = from / 4; word * 4 < to; ++word) {
       Word &entry = words[word];
@@ -155,7 +162,8 @@ void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
       if (entry.writer != nobody && entry.writer != self && entry.writeMask & bits &&
           block.ordering.known(self, entry.writer) < entry.writeTime)
         block.report(ReportKind::DataRace, where,
-                     fmt::format("thread {} wrote {} and nothing orders that before this read", entry.writer, Block::name(word * 4)));
+                     fmt::format("thread {} wrote {} and nothing orders that before this read", entry.writer,
+                                 Block::name(word * 4)));
       recordRead(entry);
     }
   }
@@ -167,13 +175,14 @@ void Shadow::write(uint32_t offset, uint32_t bytes, bool atomic, const char *whe
     uint32_t from = std::max(offset, granule * 16), to = std::min(end, granule * 16 + 16);
     uint32_t mask = (1u << (to - granule * 16)) - (1u << (from - granule * 16));
     if (atomic && (initialised[granule] & mask) != mask)
-      block.report(ReportKind::UninitialisedRead, where, fmt::format("reads {}, which nobody has written", Block::name(from)));
+      block.report(ReportKind::UninitialisedRead, where,
+                   fmt::format("reads {}, which nobody has written", Block::name(from)));
     checkAsyncReaders(granule, "a write", where);
     if (uint8_t barrier = copyBarrier[granule]) {
       if (block.ordering.known(self, block.ordering.phases(barrier - 1)) <= copyPhase[granule])
         block.report(ReportKind::UnobservedCopy, where,
-                     fmt::format("writes {}, but has not observed phase {} of {}, which completes a copy into it", Block::name(from),
-                                 copyPhase[granule], block.mbarriers.describe(barrier - 1)));
+                     fmt::format("writes {}, but has not observed phase {} of {}, which completes a copy into it",
+                                 Block::name(from), copyPhase[granule], block.mbarriers.describe(barrier - 1)));
       copyBarrier[granule] = 0;
     }
     for (uint32_t half = 0; half < 2; ++half)
@@ -199,17 +208,20 @@ void Shadow::checkWordOverwritten(Word &word, uint32_t offset, const char *where
   uint32_t self = block.self().index, reader;
   if (word.writer != nobody) {
     if (word.writer != self && block.ordering.known(self, word.writer) < word.writeTime)
-      block.report(ReportKind::DataRace, where,
-                   fmt::format("thread {} wrote {} and nothing orders that before this copy", word.writer, Block::name(offset)));
+      block.report(
+          ReportKind::DataRace, where,
+          fmt::format("thread {} wrote {} and nothing orders that before this copy", word.writer, Block::name(offset)));
     else if (block.ordering.knownProxied(self, word.writer) < word.writeTime)
-      block.report(ReportKind::MissingProxyFence, where,
-                   fmt::format("overwrites {}, which thread {} wrote through the generic proxy, without fence.proxy.async between",
-                               Block::name(offset), word.writer));
+      block.report(
+          ReportKind::MissingProxyFence, where,
+          fmt::format(
+              "overwrites {}, which thread {} wrote through the generic proxy, without fence.proxy.async between",
+              Block::name(offset), word.writer));
   }
   if (!readersBefore(word, reader))
     block.report(ReportKind::StageReusedEarly, where,
-                 fmt::format("a copy overwrites {}, which thread {} may still read: nothing orders that read before", Block::name(offset),
-                             reader));
+                 fmt::format("a copy overwrites {}, which thread {} may still read: nothing orders that read before",
+                             Block::name(offset), reader));
   if (word.readers)
     freeVectors.push_back(uint16_t(word.readers - 1));
 }
@@ -221,7 +233,8 @@ void Shadow::copyInto(uint32_t offset, uint32_t bytes, uint32_t barrier, uint32_
     if (uint8_t earlier = copyBarrier[granule])
       if (block.ordering.known(self, block.ordering.phases(earlier - 1)) <= copyPhase[granule])
         block.report(ReportKind::StageReusedEarly, where,
-                     fmt::format("a copy overwrites {}, into which an earlier copy may still be under way: phase {} of {} was not observed",
+                     fmt::format("a copy overwrites {}, into which an earlier copy may still be under way: phase {} of "
+                                 "{} was not observed",
                                  Block::name(granule * 16), copyPhase[granule], block.mbarriers.describe(earlier - 1)));
     if (flags[granule]) {
       for (uint32_t half = 0; half < 2; ++half)
@@ -268,9 +281,10 @@ bool Shadow::check(const ReadNeeds &needs, uint32_t thread, const char *what, co
   }
   for (const ReadNeeds::Copy &copy : needs.copies)
     if (block.ordering.known(thread, block.ordering.phases(copy.barrier)) <= copy.phase) {
-      block.reportAs(int(thread), ReportKind::UnobservedCopy, where,
-                     fmt::format("{} reads {}, but this thread has not observed phase {} of {}, which completes the copy into it", what,
-                                 Block::name(copy.granule * 16), copy.phase, block.mbarriers.describe(copy.barrier)));
+      block.reportAs(
+          int(thread), ReportKind::UnobservedCopy, where,
+          fmt::format("{} reads {}, but this thread has not observed phase {} of {}, which completes the copy into it",
+                      what, Block::name(copy.granule * 16), copy.phase, block.mbarriers.describe(copy.barrier)));
       good = false;
     }
   for (uint32_t writer : needs.writers) {
@@ -282,8 +296,10 @@ bool Shadow::check(const ReadNeeds &needs, uint32_t thread, const char *what, co
       block.reportAs(int(thread), ReportKind::DataRace, where,
                      fmt::format("{} reads what thread {} wrote, and nothing orders that write before", what, writer));
     else
-      block.reportAs(int(thread), ReportKind::MissingProxyFence, where,
-                     fmt::format("{} reads what thread {} wrote through the generic proxy, without fence.proxy.async between", what, writer));
+      block.reportAs(
+          int(thread), ReportKind::MissingProxyFence, where,
+          fmt::format("{} reads what thread {} wrote through the generic proxy, without fence.proxy.async between",
+                      what, writer));
   }
   return good;
 }
