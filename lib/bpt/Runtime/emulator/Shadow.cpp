@@ -135,7 +135,7 @@ void Shadow::checkWordWrite(Word &word, uint32_t offset, uint8_t mask, bool atom
         ReportKind::DataRace, where,
         fmt::format("thread {} wrote {} and nothing orders that before this write", word.writer, Block::name(offset)));
   uint32_t reader;
-  if (!(atomic && word.atomic) && !readersBefore(word, reader))
+  if (!readersBefore(word, reader)) // reads of atomics are part of their writes, so these are plain loads
     block.report(
         ReportKind::DataRace, where,
         fmt::format("thread {} read {} and nothing orders that before this write", reader, Block::name(offset)));
