@@ -27,7 +27,8 @@ struct Thread {
   uint32_t object = 0; ///< which mbarrier, barrier
   uint64_t value = 0;  ///< the parity it waits for, what it got from a collective
   const char *where = "";
-  uint32_t registers = 0; ///< by setmaxnreg, 0: as launched
+  uint32_t registers = 0;      ///< by setmaxnreg, 0: as launched
+  uint64_t knownMbarriers = 0; ///< whose initialisation is known to be ordered before, by index
   // Bulk stores.
   uint32_t storesOpen = 0, storeGroups = 0, storeGroupsRead = 0;
   int storeSlot = -1;
@@ -67,6 +68,7 @@ public:
 
   // For the units.
   Thread &self() { return *running; }
+  const Thread &self() const { return *running; }
   uint32_t threadCount() const { return count; }
   /// Suspends the running thread until `wake`.
   void suspend(Waiting kind, uint32_t object, const char *where);

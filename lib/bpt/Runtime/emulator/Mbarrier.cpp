@@ -39,6 +39,8 @@ void Mbarriers::initialise(void *address, uint32_t count, const char *where) {
   block.shadow.setMbarrier(offset, true);
   // Components of the ordering never go back, so a reused object goes on counting, from an even phase.
   uint32_t phase = (same->phase + 1) & ~1u;
+  for (Thread &thread : block.threads)
+    thread.knownMbarriers &= ~(uint64_t(1) << (same - barriers.begin()));
   *same = Barrier();
   same->live = true;
   same->offset = offset;
@@ -57,8 +59,12 @@ uint32_t Mbarriers::find(void *address, const char *where, const char *what) {
       const Barrier &barrier = barriers[index];
       if (!barrier.live)
         break;
-      uint32_t self = block.self().index;
-      if (self != barrier.initThread && block.ordering.known(self, barrier.initThread) < barrier.initTime)
+      Thread &self = block.self();
+      uint64_t bit = uint64_t(1) << index;
+      if (self.knownMbarriers & bit || self.index == barrier.initThread)
+        return index;
+      self.knownMbarriers |= bit;
+      if (block.ordering.known(self.index, barrier.initThread) < barrier.initTime)
         block.report(ReportKind::BadMbarrier, where,
                      fmt::format("{} of mbarrier {}: nothing orders its initialisation by thread {} before", what,
                                  Block::name(offset), barrier.initThread));

@@ -97,9 +97,22 @@ void Shadow::recordRead(Word &word) {
   word.readers = uint16_t(index + 1);
 }
 
+Shadow::Knowledge::Knowledge(const Block &block) : block(block), self(block.self().index) {
+  for (Entry &entry : entries)
+    entry = {~0u, 0};
+}
+
+uint32_t Shadow::Knowledge::of(uint32_t component) {
+  for (const Entry &entry : entries)
+    if (entry.component == component)
+      return entry.value;
+  Entry &entry = entries[next++ % 4];
+  entry = {component, block.ordering.known(self, component)};
+  return entry.value;
+}
+
 /// Asynchronous readers of a granule that is about to be overwritten.
-void Shadow::checkAsyncReaders(uint32_t granule, const char *what, const char *where) {
-  uint32_t self = block.self().index;
+void Shadow::checkAsyncReaders(uint32_t granule, Knowledge &known, const char *what, const char *where) {
   for (uint32_t group = 0; group * 128 < block.threadCount(); ++group) {
     uint32_t &reads = wgmmaGroup[group][granule];
     if (!reads)
@@ -107,7 +120,7 @@ void Shadow::checkAsyncReaders(uint32_t granule, const char *what, const char *w
     // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX
     // ISA 8.7, 9.7.15.7.2). CUTLASS relies on that: one thread releases a stage for its warpgroup (PipelineTmaAsync,
     // sm90_pipeline.hpp).
-    if (block.ordering.known(self, block.ordering.groups(group)) < reads)
+    if (known.of(block.ordering.groups(group)) < reads)
       block.report(ReportKind::StageReusedEarly, where,
                    fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that a "
                                "thread of it has waited "
@@ -116,7 +129,7 @@ void Shadow::checkAsyncReaders(uint32_t granule, const char *what, const char *w
     reads = 0;
   }
   if (uint8_t slot = storeSlot[granule]) {
-    if (block.ordering.known(self, block.ordering.stores(slot - 1)) < storeGroup[granule])
+    if (known.of(block.ordering.stores(slot - 1)) < storeGroup[granule])
       block.report(
           ReportKind::StoreSourceOverwritten, where,
           fmt::format(
@@ -143,6 +156,7 @@ void Shadow::checkWordWrite(Word &word, uint32_t offset, uint8_t mask, bool atom
 
 void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
   uint32_t self = block.self().index, end = offset + bytes;
+  Knowledge known(block);
   for (uint32_t granule = offset / 16; granule * 16 < end; ++granule) {
     uint32_t from = std::max(offset, granule * 16), to = std::min(end, granule * 16 + 16);
     uint32_t mask = (1u << (to - granule * 16)) - (1u << (from - granule * 16));
@@ -150,7 +164,7 @@ void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
       block.report(ReportKind::UninitialisedRead, where,
                    fmt::format("reads {}, which nobody has written", Block::name(from)));
     if (uint8_t barrier = copyBarrier[granule])
-      if (block.ordering.known(self, block.ordering.phases(barrier - 1)) <= copyPhase[granule])
+      if (known.of(block.ordering.phases(barrier - 1)) <= copyPhase[granule])
         block.report(ReportKind::UnobservedCopy, where,
                      fmt::format("reads {}, but has not observed phase {} of {}, which completes the copy into it",
                                  Block::name(from), copyPhase[granule], block.mbarriers.describe(barrier - 1)));
@@ -171,15 +185,16 @@ void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
 
 void Shadow::write(uint32_t offset, uint32_t bytes, bool atomic, const char *where) {
   uint32_t self = block.self().index, end = offset + bytes, now = block.ordering.now();
+  Knowledge known(block);
   for (uint32_t granule = offset / 16; granule * 16 < end; ++granule) {
     uint32_t from = std::max(offset, granule * 16), to = std::min(end, granule * 16 + 16);
     uint32_t mask = (1u << (to - granule * 16)) - (1u << (from - granule * 16));
     if (atomic && (initialised[granule] & mask) != mask)
       block.report(ReportKind::UninitialisedRead, where,
                    fmt::format("reads {}, which nobody has written", Block::name(from)));
-    checkAsyncReaders(granule, "a write", where);
+    checkAsyncReaders(granule, known, "a write", where);
     if (uint8_t barrier = copyBarrier[granule]) {
-      if (block.ordering.known(self, block.ordering.phases(barrier - 1)) <= copyPhase[granule])
+      if (known.of(block.ordering.phases(barrier - 1)) <= copyPhase[granule])
         block.report(ReportKind::UnobservedCopy, where,
                      fmt::format("writes {}, but has not observed phase {} of {}, which completes a copy into it",
                                  Block::name(from), copyPhase[granule], block.mbarriers.describe(barrier - 1)));
@@ -227,11 +242,11 @@ void Shadow::checkWordOverwritten(Word &word, uint32_t offset, const char *where
 }
 
 void Shadow::copyInto(uint32_t offset, uint32_t bytes, uint32_t barrier, uint32_t phase, const char *where) {
-  uint32_t self = block.self().index;
+  Knowledge known(block);
   for (uint32_t granule = offset / 16; granule < (offset + bytes + 15) / 16; ++granule) {
-    checkAsyncReaders(granule, "a copy", where);
+    checkAsyncReaders(granule, known, "a copy", where);
     if (uint8_t earlier = copyBarrier[granule])
-      if (block.ordering.known(self, block.ordering.phases(earlier - 1)) <= copyPhase[granule])
+      if (known.of(block.ordering.phases(earlier - 1)) <= copyPhase[granule])
         block.report(ReportKind::StageReusedEarly, where,
                      fmt::format("a copy overwrites {}, into which an earlier copy may still be under way: phase {} of "
                                  "{} was not observed",

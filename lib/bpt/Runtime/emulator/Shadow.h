@@ -63,7 +63,20 @@ private:
 
   void openWords(uint32_t granule);
   void collect(uint32_t granule, ReadNeeds &needs);
-  void checkAsyncReaders(uint32_t granule, const char *what, const char *where);
+  /// What the running thread knows, asked again and again during one operation.
+  class Knowledge {
+  public:
+    explicit Knowledge(const Block &block);
+    uint32_t of(uint32_t component);
+
+  private:
+    const Block &block;
+    uint32_t self, next = 0;
+    struct Entry {
+      uint32_t component, value;
+    } entries[4];
+  };
+  void checkAsyncReaders(uint32_t granule, Knowledge &known, const char *what, const char *where);
   void checkWordWrite(Word &word, uint32_t offset, uint8_t mask, bool atomic, const char *where);
   void checkWordOverwritten(Word &word, uint32_t offset, const char *where);
   bool readersBefore(const Word &word, uint32_t &reader) const;

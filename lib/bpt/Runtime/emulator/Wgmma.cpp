@@ -263,11 +263,13 @@ void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t 
   } else {
     operation = &begin(warpgroup, number, shape, aDescriptor, bDescriptor, fromRegisters, own.committed + 1, where);
   }
-  // Threads that know the same as one that was found to know enough need no check of their own, as long as no thread's
-  // own writes matter.
-  bool known = operation->checkedLike >= 0 && operation->needs.writers.empty() &&
-               block.ordering.sameKnowledge(uint32_t(operation->checkedLike), self.index);
-  if (!known && block.shadow.check(operation->needs, self.index, "wgmma", where))
+  // A thread that knows the same as one that was found to know enough knows enough, but perhaps of that one's own
+  // writes.
+  const ReadNeeds &needs = operation->needs;
+  int like = operation->checkedLike;
+  bool known = like >= 0 && block.ordering.sameKnowledge(uint32_t(like), self.index) &&
+               block.ordering.knownProxied(self.index, uint32_t(like)) >= needs.written[like];
+  if (!known && block.shadow.check(needs, self.index, "wgmma", where))
     operation->checkedLike = int(self.index);
   takeAccumulators(*operation, registers, lane, where);
   if (fromRegisters) {
