@@ -1,4 +1,5 @@
-// Runs rewritten Hopper kernels (lowerToEmulator) on the CPU, one fiber a GPU thread, and reports what would be wrong on the GPU.
+// Runs rewritten Hopper kernels (lowerToEmulator) on the CPU, one fiber a GPU thread, and reports what would be wrong
+// on the GPU.
 //
 //   using namespace bpt::emulator;
 //   // 1. Once a process: memory that kernels may touch. Buffers that nobody has written yet are tracked byte by byte.
@@ -52,7 +53,8 @@ uint32_t elementBytes(TensorType type);
 /// Swizzling of rows of 32, 64 or 128 bytes (PTX ISA 8.7, 5.5.7).
 enum class Swizzle : uint32_t { None, B32, B64, B128 };
 
-/// What a kernel gets as its 128-byte tensor map on the emulator. Dimension 0 is the innermost. Filled in by encodeTensorMap only.
+/// What a kernel gets as its 128-byte tensor map on the emulator. Dimension 0 is the innermost. Filled in by
+/// encodeTensorMap only.
 struct alignas(64) TensorMap {
   uint64_t magic;      ///< tells a tensor map from other bytes
   uint8_t *base;       ///< of element (0, .., 0)
@@ -63,16 +65,18 @@ struct alignas(64) TensorMap {
 };
 static_assert(sizeof(TensorMap) == 128, "a tensor map is a 128-byte kernel argument");
 
-/// Fills in `map`; refuses what cuTensorMapEncodeTiled refuses (alignment of base and strides, box sizes, rows wider than the swizzle).
-Status encodeTensorMap(TensorMap &map, void *base, TensorType type, uint32_t rank, const uint64_t *sizes, const uint64_t *strides,
-                       const uint32_t *box, Swizzle swizzle);
+/// Fills in `map`; refuses what cuTensorMapEncodeTiled refuses (alignment of base and strides, box sizes, rows wider
+/// than the swizzle).
+Status encodeTensorMap(TensorMap &map, void *base, TensorType type, uint32_t rank, const uint64_t *sizes,
+                       const uint64_t *strides, const uint32_t *box, Swizzle swizzle);
 
 /// The global memory that kernels may touch. Regions do not overlap. Thread-safe.
 class GlobalMemory {
 public:
   GlobalMemory();
   ~GlobalMemory();
-  /// Adds [base, base + bytes). An uninitialised region is tracked byte by byte, and reading it before it was written is reported.
+  /// Adds [base, base + bytes). An uninitialised region is tracked byte by byte, and reading it before it was written
+  /// is reported.
   void add(const void *base, size_t bytes, std::string name, bool initialised);
   /// Removes the region that begins at `base`.
   void remove(const void *base);
@@ -108,11 +112,11 @@ struct Launch {
 struct Options {
   Mode mode = Mode::Eager;
   uint64_t seed = 1;
-  int hostThreads = 0;                 ///< blocks that run at a time; 0: one a processor
-  uint64_t firstBlock = 0;             ///< blocks are numbered x first, then y, then z
-  uint64_t blocks = ~uint64_t(0);      ///< at most so many from firstBlock on
-  size_t maxReports = 50;              ///< reports kept; equal kind and location counts once a block
-  bool flushDenormals = true;          ///< as .ftz instructions do
+  int hostThreads = 0;                  ///< blocks that run at a time; 0: one a processor
+  uint64_t firstBlock = 0;              ///< blocks are numbered x first, then y, then z
+  uint64_t blocks = ~uint64_t(0);       ///< at most so many from firstBlock on
+  size_t maxReports = 50;               ///< reports kept; equal kind and location counts once a block
+  bool flushDenormals = true;           ///< as .ftz instructions do
   const GlobalMemory *memory = nullptr; ///< null: no bounds checks of global memory
 };
 
@@ -124,7 +128,8 @@ struct LaunchResult {
   uint64_t copiedBytes = 0;    ///< by bulk copies, both ways
 };
 
-/// Runs the kernel's blocks and returns when all have ended or are stuck. A wrong launch (sizes) is a report of kind BadLaunch.
+/// Runs the kernel's blocks and returns when all have ended or are stuck. A wrong launch (sizes) is a report of kind
+/// BadLaunch.
 LaunchResult run(const Launch &launch, const Options &options = {});
 
 } // namespace bpt::emulator

@@ -18,9 +18,36 @@ const Symbol *symbols();
 
 /// Special registers of PTX ISA 8.7, section 10, as far as kernels may read them.
 enum class SpecialRegister : uint32_t {
-  TidX, TidY, TidZ, NtidX, NtidY, NtidZ, CtaidX, CtaidY, CtaidZ, NctaidX, NctaidY, NctaidZ, LaneId, WarpId, NwarpId, SmId, NsmId,
-  GridId, LanemaskEq, LanemaskLe, LanemaskLt, LanemaskGe, LanemaskGt, Clock, Clock64, GlobalTimer, ClusterRank, ClusterSize,
-  DynamicSharedSize, TotalSharedSize
+  TidX,
+  TidY,
+  TidZ,
+  NtidX,
+  NtidY,
+  NtidZ,
+  CtaidX,
+  CtaidY,
+  CtaidZ,
+  NctaidX,
+  NctaidY,
+  NctaidZ,
+  LaneId,
+  WarpId,
+  NwarpId,
+  SmId,
+  NsmId,
+  GridId,
+  LanemaskEq,
+  LanemaskLe,
+  LanemaskLt,
+  LanemaskGe,
+  LanemaskGt,
+  Clock,
+  Clock64,
+  GlobalTimer,
+  ClusterRank,
+  ClusterSize,
+  DynamicSharedSize,
+  TotalSharedSize
 };
 
 enum class ShuffleMode : uint32_t { Up, Down, Butterfly, Index };

@@ -1,6 +1,7 @@
 // Tile sizes, scratch and workspaces of the CPU kernels of contractions, feed-forward and cross-entropy.
 #include "bpt/Analysis/TileSizes.h"
 #include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/HopperChunks.h"
 #include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Analysis/RowWiseSizes.h"
 #include "bpt/IR/BPT.h"
@@ -270,7 +271,7 @@ SizeFormula getWorkspaceBytes(Operation *op, const TargetInfo &target) {
   if (!target.hasWarps)
     return bytes;
   // Whether strides suit the op's own kernel shows after bufferization; vector code has to do if they do not.
-  SizeFormula own = getHopperWorkspaceBytes(op);
+  SizeFormula own = getHopperWorkspaceBytes(op) + getHopperChunkWorkspaceBytes(op);
   return bytes.getConstant() == 0 ? own : own.getConstant() == 0 ? bytes : max(bytes, own);
 }
 

@@ -33,7 +33,8 @@ static bool onlyMoves(const Use &use) {
   return isa<ExtractElementInst>(user) && use.getOperandNo() == 0;
 }
 
-/// The uses as a number that `value` reaches; through phis only if `throughPhis`. Fences hand on what is tied through them.
+/// The uses as a number that `value` reaches; through phis only if `throughPhis`. Fences hand on what is tied through
+/// them.
 static void collectUses(Value *value, bool throughPhis, bool startsAtPhi, SmallSetVector<Use *, 16> &uses) {
   SmallSetVector<Value *, 32> reached;
   SmallVector<std::pair<Value *, bool>> work{{value, startsAtPhi}};

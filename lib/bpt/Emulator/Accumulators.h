@@ -6,9 +6,9 @@
 
 namespace bpt {
 
-/// Finds uses of wgmma results as numbers. Those of results of wgmma itself, and those that values kept in flight by a wait reach over a phi
-/// only, get a runtime check in front. For each wait the returned string has one byte a float result: 1 where it is used as a number
-/// without a phi between, so that the wait itself must have made it one.
+/// Finds uses of wgmma results as numbers. Those of results of wgmma itself, and those that values kept in flight by a
+/// wait reach over a phi only, get a runtime check in front. For each wait the returned string has one byte a float
+/// result: 1 where it is used as a number without a phi between, so that the wait itself must have made it one.
 llvm::DenseMap<const llvm::CallInst *, std::string> checkAccumulatorUses(RuntimeCalls &calls);
 
 } // namespace bpt

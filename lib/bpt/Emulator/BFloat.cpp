@@ -15,7 +15,8 @@ static Type *shapedLike(Type *like, Type *scalar) {
 }
 
 Value *roundToBF16(IRBuilderBase &builder, Value *value) {
-  Type *wide = shapedLike(value->getType(), builder.getInt32Ty()), *narrow = shapedLike(value->getType(), builder.getInt16Ty());
+  Type *wide = shapedLike(value->getType(), builder.getInt32Ty()),
+       *narrow = shapedLike(value->getType(), builder.getInt16Ty());
   Value *bits = builder.CreateBitCast(value, wide);
   Value *odd = builder.CreateAnd(builder.CreateLShr(bits, 16), ConstantInt::get(wide, 1));
   Value *rounded = builder.CreateAdd(builder.CreateAdd(bits, ConstantInt::get(wide, 0x7fff)), odd);
@@ -60,7 +61,8 @@ Error expandBFloat(Module &module) {
     for (Instruction &instruction : instructions(function))
       if (instruction.getType()->getScalarType()->isBFloatTy() &&
           (isa<FPTruncInst, SIToFPInst, UIToFPInst, BinaryOperator>(instruction) ||
-           (isa<IntrinsicInst>(instruction) && cast<IntrinsicInst>(instruction).getArgOperand(0)->getType() == instruction.getType())))
+           (isa<IntrinsicInst>(instruction) &&
+            cast<IntrinsicInst>(instruction).getArgOperand(0)->getType() == instruction.getType())))
         found.push_back(&instruction);
   for (Instruction *instruction : found) {
     IRBuilder<> builder(instruction);
@@ -71,7 +73,8 @@ Error expandBFloat(Module &module) {
     } else if (auto *cast = dyn_cast<CastInst>(instruction)) {
       wide = builder.CreateCast(cast->getOpcode(), cast->getOperand(0), single);
     } else if (auto *binary = dyn_cast<BinaryOperator>(instruction)) {
-      wide = builder.CreateBinOp(binary->getOpcode(), extend(builder, binary->getOperand(0)), extend(builder, binary->getOperand(1)));
+      wide = builder.CreateBinOp(binary->getOpcode(), extend(builder, binary->getOperand(0)),
+                                 extend(builder, binary->getOperand(1)));
     } else {
       auto *intrinsic = llvm::cast<IntrinsicInst>(instruction);
       SmallVector<Value *> arguments;

@@ -65,14 +65,17 @@ Type *PTXBuilder::typeOf(StringRef type) const {
   if (type == "bf16")
     return Type::getInt16Ty(context);
   unsigned bits;
-  if (type.size() > 1 && (type[0] == 'b' || type[0] == 's' || type[0] == 'u') && !type.drop_front().getAsInteger(10, bits) && bits <= 64)
+  if (type.size() > 1 && (type[0] == 'b' || type[0] == 's' || type[0] == 'u') &&
+      !type.drop_front().getAsInteger(10, bits) && bits <= 64)
     return IntegerType::get(context, bits);
   return nullptr;
 }
 
 AllocaInst *PTXBuilder::slot(const PTXOperand &operand) {
   if (operand.kind == PTXOperand::Argument)
-    return size_t(operand.number) < operands.size() && isOutput[operand.number] ? cast<AllocaInst>(operands[operand.number]) : nullptr;
+    return size_t(operand.number) < operands.size() && isOutput[operand.number]
+               ? cast<AllocaInst>(operands[operand.number])
+               : nullptr;
   if (operand.kind == PTXOperand::Name)
     for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope)
       if (auto found = scope->find(operand.text); found != scope->end())
@@ -148,13 +151,14 @@ bool PTXBuilder::controlFlow(const PTXStatement &s) {
     return true;
   }
   // Hints, and waits for nothing.
-  return s.parts[0] == "nanosleep" || s.parts[0] == "griddepcontrol" || s.parts[0] == "prefetch" || s.parts[0] == "prefetchu" ||
-         s.parts[0] == "applypriority" || s.parts[0] == "discard" || s.parts[0] == "pmevent";
+  return s.parts[0] == "nanosleep" || s.parts[0] == "griddepcontrol" || s.parts[0] == "prefetch" ||
+         s.parts[0] == "prefetchu" || s.parts[0] == "applypriority" || s.parts[0] == "discard" ||
+         s.parts[0] == "pmevent";
 }
 
 bool PTXBuilder::instruction(const PTXStatement &s) {
-  return controlFlow(s) || wgmma(s) || mbarrier(s) || barrier(s) || fence(s) || warp(s) || matrix(s) || bulkCopy(s) || compare(s) ||
-         moves(s) || floatingPoint(s) || arithmetic(s) || memory(s);
+  return controlFlow(s) || wgmma(s) || mbarrier(s) || barrier(s) || fence(s) || warp(s) || matrix(s) || bulkCopy(s) ||
+         compare(s) || moves(s) || floatingPoint(s) || arithmetic(s) || memory(s);
 }
 
 Error PTXBuilder::statement(const PTXStatement &s) {
@@ -229,7 +233,8 @@ Error PTXBuilder::build() {
   } else {
     Value *all = PoisonValue::get(result);
     for (unsigned i = 0; i < outputs; ++i)
-      all = builder.CreateInsertValue(all, builder.CreateLoad(cast<StructType>(result)->getElementType(i), operands[i]), i);
+      all = builder.CreateInsertValue(all, builder.CreateLoad(cast<StructType>(result)->getElementType(i), operands[i]),
+                                      i);
     builder.CreateRet(all);
   }
   return Error::success();
@@ -278,8 +283,8 @@ Error lowerInlinePTX(RuntimeCalls &calls, const DenseMap<const CallInst *, std::
       function->addFnAttr(Attribute::AlwaysInline);
       function->addFnAttr(Attribute::NoUnwind);
       if (Error error = PTXBuilder(calls, *call, *function).build())
-        return createStringError("in function '" + call->getFunction()->getName() + "': " + toString(std::move(error)) + " in inline PTX '" +
-                                 text + "'");
+        return createStringError("in function '" + call->getFunction()->getName() + "': " + toString(std::move(error)) +
+                                 " in inline PTX '" + text + "'");
     }
     IRBuilder<> builder(call);
     SmallVector<Value *> arguments(call->args());

@@ -9,17 +9,18 @@
 
 namespace bpt {
 
-/// The statements of the call's asm text as they are while one function is built from them. Instruction families are in files of their own.
+/// The statements of the call's asm text as they are while one function is built from them. Instruction families are in
+/// files of their own.
 class PTXBuilder {
 public:
-  /// `function` gets the arguments of the asm call, then `const char *where` and `const uint8_t *used` (see bpt_emulated_wgmma_wait).
+  /// `function` gets the arguments of the asm call, then `const char *where` and `const uint8_t *used` (see
+  /// bpt_emulated_wgmma_wait).
   PTXBuilder(RuntimeCalls &calls, const llvm::CallInst &call, llvm::Function &function);
 
   /// Builds the function's body; an error names the instruction that is not known.
   llvm::Error build();
 
 private:
-
   llvm::Error bindOperands();
   llvm::Error statement(const PTXStatement &statement);
   bool instruction(const PTXStatement &statement);
@@ -50,7 +51,9 @@ private:
   bool write(const PTXOperand &operand, llvm::Value *value);
   llvm::AllocaInst *slot(const PTXOperand &operand); ///< of a local register or an output; null
   llvm::AllocaInst *array(llvm::Type *element, unsigned count);
-  llvm::Value *call(llvm::StringRef name, llvm::ArrayRef<llvm::Value *> arguments) { return calls.call(builder, name, arguments); }
+  llvm::Value *call(llvm::StringRef name, llvm::ArrayRef<llvm::Value *> arguments) {
+    return calls.call(builder, name, arguments);
+  }
   llvm::Value *constant(uint32_t value) { return builder.getInt32(value); }
   llvm::BasicBlock *block(llvm::StringRef label);
   bool fail(llvm::Twine text);
@@ -68,7 +71,9 @@ private:
   std::string failure;
 };
 
-/// Replaces every inline asm call of the module. Fails on the first text that is not understood, naming it and its function.
-llvm::Error lowerInlinePTX(RuntimeCalls &calls, const llvm::DenseMap<const llvm::CallInst *, std::string> &usedRegisters);
+/// Replaces every inline asm call of the module. Fails on the first text that is not understood, naming it and its
+/// function.
+llvm::Error lowerInlinePTX(RuntimeCalls &calls,
+                           const llvm::DenseMap<const llvm::CallInst *, std::string> &usedRegisters);
 
 } // namespace bpt

@@ -10,7 +10,8 @@ namespace bpt {
 using namespace emulator;
 
 IntrinsicLowering::IntrinsicLowering(RuntimeCalls &calls, CallInst &call)
-    : calls(calls), instruction(call), name(call.getCalledFunction()->getName().drop_front(strlen("llvm.nvvm."))), builder(&call) {
+    : calls(calls), instruction(call), name(call.getCalledFunction()->getName().drop_front(strlen("llvm.nvvm."))),
+      builder(&call) {
   where = calls.location(call, name);
 }
 
@@ -122,8 +123,8 @@ bool IntrinsicLowering::mbarrier() {
     call("bpt_emulated_mbarrier_complete", {argument(0), argument(1), where});
   else if (rest.starts_with("arrive")) {
     bool expects = rest.contains("expect.tx"), counts = !expects && instruction.arg_size() > 1;
-    call("bpt_emulated_mbarrier_arrive", {argument(0), counts ? argument(1) : constant(1), expects ? argument(1) : constant(0),
-                                          constant(rest.contains("drop")), where});
+    call("bpt_emulated_mbarrier_arrive", {argument(0), counts ? argument(1) : constant(1),
+                                          expects ? argument(1) : constant(0), constant(rest.contains("drop")), where});
   } else if (rest.starts_with("try.wait") || rest.starts_with("test.wait")) {
     call(rest.starts_with("try") ? "bpt_emulated_mbarrier_try_wait" : "bpt_emulated_mbarrier_test_wait",
          {argument(0), argument(1), constant(rest.contains("parity")), where});
@@ -150,8 +151,9 @@ bool IntrinsicLowering::fenceOrHint() {
   }
   if (name == "exit")
     return fail("exit in the middle of a kernel is not emulated");
-  return starts("fence.") || starts("membar.") || starts("prefetch") || starts("nanosleep") || starts("griddepcontrol.") ||
-         starts("discard.") || starts("applypriority.") || starts("cp.async.bulk.prefetch");
+  return starts("fence.") || starts("membar.") || starts("prefetch") || starts("nanosleep") ||
+         starts("griddepcontrol.") || starts("discard.") || starts("applypriority.") ||
+         starts("cp.async.bulk.prefetch");
 }
 
 bool IntrinsicLowering::warp() {
@@ -168,8 +170,8 @@ bool IntrinsicLowering::warp() {
                        : rest.starts_with("down") ? ShuffleMode::Down
                        : rest.starts_with("bfly") ? ShuffleMode::Butterfly
                                                   : ShuffleMode::Index;
-    splitPredicate(
-        call("bpt_emulated_shuffle", {constant(uint32_t(mode)), argument(0), argument(1), argument(2), argument(3), where}));
+    splitPredicate(call("bpt_emulated_shuffle",
+                        {constant(uint32_t(mode)), argument(0), argument(1), argument(2), argument(3), where}));
     return true;
   }
   if (starts("vote.") && rest.ends_with(".sync")) {
@@ -199,7 +201,9 @@ bool IntrinsicLowering::matrix() {
     return false;
   IRBuilder<> entry(&instruction.getFunction()->getEntryBlock(), instruction.getFunction()->getEntryBlock().begin());
   AllocaInst *values = entry.CreateAlloca(ArrayType::get(builder.getInt32Ty(), count));
-  auto element = [&](unsigned i) { return builder.CreateConstInBoundsGEP2_64(values->getAllocatedType(), values, 0, i); };
+  auto element = [&](unsigned i) {
+    return builder.CreateConstInBoundsGEP2_64(values->getAllocatedType(), values, 0, i);
+  };
   if (store)
     for (unsigned i = 0; i < count; ++i)
       builder.CreateStore(argument(1 + i), element(i));
@@ -256,10 +260,12 @@ bool IntrinsicLowering::bulkCopy() {
   if (!starts("cp.async.bulk.tensor."))
     return false;
   unsigned rank = 0;
-  if (!rest.ends_with("d") || rest.drop_back().take_back().getAsInteger(10, rank) || !rest.contains("tile.") || rest.contains("4.2d"))
+  if (!rest.ends_with("d") || rest.drop_back().take_back().getAsInteger(10, rank) || !rest.contains("tile.") ||
+      rest.contains("4.2d"))
     return false;
   bool load = rest.starts_with("g2s"), prefetch = rest.starts_with("prefetch");
-  // Loads: (destination, mbarrier, map, coordinates, ..); stores: (source, map, coordinates, ..); prefetches: (map, coordinates, ..).
+  // Loads: (destination, mbarrier, map, coordinates, ..); stores: (source, map, coordinates, ..); prefetches: (map,
+  // coordinates, ..).
   unsigned first = load ? 3 : prefetch ? 1 : 2;
   if (rest.starts_with("g2s.tile") && flag(first + rank + 2))
     return fail("multicast is not emulated");
@@ -276,20 +282,23 @@ bool IntrinsicLowering::bulkCopy() {
   IRBuilder<> entry(&instruction.getFunction()->getEntryBlock(), instruction.getFunction()->getEntryBlock().begin());
   AllocaInst *coordinates = entry.CreateAlloca(ArrayType::get(builder.getInt32Ty(), 5));
   for (unsigned i = 0; i < rank; ++i)
-    builder.CreateStore(argument(first + i), builder.CreateConstInBoundsGEP2_64(coordinates->getAllocatedType(), coordinates, 0, i));
+    builder.CreateStore(argument(first + i),
+                        builder.CreateConstInBoundsGEP2_64(coordinates->getAllocatedType(), coordinates, 0, i));
   if (load)
     call("bpt_emulated_tensor_load", {argument(0), argument(1), map, constant(rank), coordinates, where});
   else
-    call("bpt_emulated_tensor_store", {map, argument(0), constant(rank), coordinates, constant(uint32_t(reduction)), where});
+    call("bpt_emulated_tensor_store",
+         {map, argument(0), constant(rank), coordinates, constant(uint32_t(reduction)), where});
   return true;
 }
 
 Error IntrinsicLowering::run() {
-  bool known = specialRegister() || barrier() || mbarrier() || fenceOrHint() || warp() || matrix() || bulkCopy() || wgmma() || math() ||
-               conversion();
+  bool known = specialRegister() || barrier() || mbarrier() || fenceOrHint() || warp() || matrix() || bulkCopy() ||
+               wgmma() || math() || conversion();
   if (!known)
     return createStringError("in function '" + instruction.getFunction()->getName() + "': intrinsic '" +
-                             instruction.getCalledFunction()->getName() + "' is not emulated" + (failure.empty() ? "" : ": " + failure));
+                             instruction.getCalledFunction()->getName() + "' is not emulated" +
+                             (failure.empty() ? "" : ": " + failure));
   if (!instruction.getType()->isVoidTy()) {
     assert(result && "a value for an intrinsic with a result");
     if (result->getType() != instruction.getType())

@@ -7,8 +7,8 @@
 
 namespace bpt {
 
-/// One call of an intrinsic that is being replaced. Families are in files of their own: each returns false where the intrinsic is not one of
-/// theirs, else has built the replacement and set `result` (if the intrinsic has one).
+/// One call of an intrinsic that is being replaced. Families are in files of their own: each returns false where the
+/// intrinsic is not one of theirs, else has built the replacement and set `result` (if the intrinsic has one).
 class IntrinsicLowering {
 public:
   IntrinsicLowering(RuntimeCalls &calls, llvm::CallInst &call);

@@ -7,16 +7,19 @@ using namespace llvm;
 namespace bpt {
 
 bool IntrinsicLowering::math() {
-  // The rounding of single operations is that of the host (nearest even); approximations are computed exactly, .ftz is the thread's mode.
+  // The rounding of single operations is that of the host (nearest even); approximations are computed exactly, .ftz is
+  // the thread's mode.
   static constexpr std::pair<StringLiteral, Intrinsic::ID> unary[] = {
-      {"ex2.approx", Intrinsic::exp2}, {"lg2.approx", Intrinsic::log2}, {"sqrt.", Intrinsic::sqrt},      {"sin.approx", Intrinsic::sin},
-      {"cos.approx", Intrinsic::cos},  {"fabs", Intrinsic::fabs},       {"ceil.", Intrinsic::ceil},      {"floor.", Intrinsic::floor},
-      {"round.", Intrinsic::rint},     {"trunc.", Intrinsic::trunc},    {"tanh.approx", Intrinsic::tanh}};
+      {"ex2.approx", Intrinsic::exp2}, {"lg2.approx", Intrinsic::log2}, {"sqrt.", Intrinsic::sqrt},
+      {"sin.approx", Intrinsic::sin},  {"cos.approx", Intrinsic::cos},  {"fabs", Intrinsic::fabs},
+      {"ceil.", Intrinsic::ceil},      {"floor.", Intrinsic::floor},    {"round.", Intrinsic::rint},
+      {"trunc.", Intrinsic::trunc},    {"tanh.approx", Intrinsic::tanh}};
   auto rounded = [&] { return rest.contains("rn") || rest.contains("approx") || rest.contains("full"); };
   Type *type = instruction.getType();
   if (type->getScalarType()->isFloatingPointTy()) {
     for (auto &[prefix, intrinsic] : unary)
-      if (starts(prefix) && instruction.arg_size() == 1 && !rest.contains(".rz") && !rest.contains(".rp") && !rest.contains(".rm")) {
+      if (starts(prefix) && instruction.arg_size() == 1 && !rest.contains(".rz") && !rest.contains(".rp") &&
+          !rest.contains(".rm")) {
         result = builder.CreateUnaryIntrinsic(intrinsic, argument(0));
         return true;
       }
@@ -27,7 +30,8 @@ bool IntrinsicLowering::math() {
     bool maximum = starts("fmax.");
     if ((maximum || starts("fmin.")) && !rest.contains("xorsign")) {
       bool nan = rest.contains("nan");
-      Intrinsic::ID id = maximum ? (nan ? Intrinsic::maximum : Intrinsic::maxnum) : (nan ? Intrinsic::minimum : Intrinsic::minnum);
+      Intrinsic::ID id =
+          maximum ? (nan ? Intrinsic::maximum : Intrinsic::maxnum) : (nan ? Intrinsic::minimum : Intrinsic::minnum);
       result = builder.CreateBinaryIntrinsic(id, argument(0), argument(1));
       return true;
     }
@@ -58,8 +62,11 @@ bool IntrinsicLowering::math() {
     unsigned width = type->getIntegerBitWidth();
     Type *twice = builder.getIntNTy(2 * width);
     bool isUnsigned = rest.contains("u");
-    auto extend = [&](Value *value) { return isUnsigned ? builder.CreateZExt(value, twice) : builder.CreateSExt(value, twice); };
-    result = builder.CreateTrunc(builder.CreateLShr(builder.CreateMul(extend(argument(0)), extend(argument(1))), width), type);
+    auto extend = [&](Value *value) {
+      return isUnsigned ? builder.CreateZExt(value, twice) : builder.CreateSExt(value, twice);
+    };
+    result = builder.CreateTrunc(builder.CreateLShr(builder.CreateMul(extend(argument(0)), extend(argument(1))), width),
+                                 type);
     return true;
   }
   return false;
@@ -67,7 +74,8 @@ bool IntrinsicLowering::math() {
 
 bool IntrinsicLowering::conversion() {
   if (name == "ff2bf16x2.rn" || name == "ff2f16x2.rn") { // the first operand goes to the upper half
-    Value *packed = name[2] == '2' && name[3] == 'b' ? packBF16(builder, argument(0), argument(1)) : packF16(builder, argument(0), argument(1));
+    Value *packed = name[2] == '2' && name[3] == 'b' ? packBF16(builder, argument(0), argument(1))
+                                                     : packF16(builder, argument(0), argument(1));
     result = builder.CreateBitCast(packed, instruction.getType());
     return true;
   }

@@ -17,7 +17,8 @@ using namespace llvm;
 namespace bpt {
 
 static bool isKernel(const Function &function) {
-  return !function.isDeclaration() && (function.getCallingConv() == CallingConv::PTX_Kernel || function.hasFnAttribute("nvvm.kernel"));
+  return !function.isDeclaration() &&
+         (function.getCallingConv() == CallingConv::PTX_Kernel || function.hasFnAttribute("nvvm.kernel"));
 }
 
 /// Uses of the dynamic shared memory become the block's window.
@@ -28,7 +29,8 @@ static Error lowerSharedMemory(RuntimeCalls &calls) {
       continue;
     auto *type = dyn_cast<ArrayType>(global.getValueType());
     if (!global.isDeclaration() || !type || type->getNumElements() != 0)
-      return createStringError("shared variable '" + global.getName() + "' is not emulated: expected an external array of no elements");
+      return createStringError("shared variable '" + global.getName() +
+                               "' is not emulated: expected an external array of no elements");
     arrays.push_back(&global);
   }
   for (GlobalVariable *array : arrays) {

@@ -36,7 +36,8 @@ void checkMemoryAccesses(RuntimeCalls &calls) {
         return;
       unsigned space = pointer->getType()->getPointerAddressSpace();
       calls.call(builder, function,
-                 {pointer, bytes, builder.getInt32(space == 7 ? 3 : space), calls.location(*instruction, instruction->getOpcodeName())});
+                 {pointer, bytes, builder.getInt32(space == 7 ? 3 : space),
+                  calls.location(*instruction, instruction->getOpcodeName())});
     };
     auto size = [&](Type *type) { return builder.getInt64(layout.getTypeStoreSize(type)); };
     if (auto *load = dyn_cast<LoadInst>(instruction)) {

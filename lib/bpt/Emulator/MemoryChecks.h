@@ -5,7 +5,8 @@
 
 namespace bpt {
 
-/// Puts a call of the runtime in front of every access to shared, global or generic memory that is not provably a variable of the thread.
+/// Puts a call of the runtime in front of every access to shared, global or generic memory that is not provably a
+/// variable of the thread.
 void checkMemoryAccesses(RuntimeCalls &calls);
 
 } // namespace bpt

@@ -1,5 +1,5 @@
-// Arithmetic, moves and memory accesses in inline PTX (PTX ISA 8.7, 9.7.1 to 9.7.9), as far as asm texts use them around the instructions
-// that have no other spelling.
+// Arithmetic, moves and memory accesses in inline PTX (PTX ISA 8.7, 9.7.1 to 9.7.9), as far as asm texts use them
+// around the instructions that have no other spelling.
 #include "BFloat.h"
 #include "InlinePTX.h"
 
@@ -67,7 +67,8 @@ bool PTXBuilder::floatingPoint(const PTXStatement &s) {
       return write(o[0], packBF16(builder, high, low));
     return s.has("f16x2") && write(o[0], packF16(builder, high, low));
   }
-  if (name == "cvt" && o.size() == 2 && s.has("tf32") && s.parts.back() == "f32") { // 10 fraction bits, round to nearest, ties away
+  if (name == "cvt" && o.size() == 2 && s.has("tf32") &&
+      s.parts.back() == "f32") { // 10 fraction bits, round to nearest, ties away
     if (!s.has("rna"))
       return fail("only .rna is emulated");
     Value *bits = read32(o[1]);
@@ -129,7 +130,8 @@ bool PTXBuilder::moves(const PTXStatement &s) {
     Type *whole = builder.getIntNTy(unsigned(type->getPrimitiveSizeInBits()));
     Value *packed = ConstantInt::get(whole, 0);
     for (auto [i, element] : enumerate(o[1].elements))
-      packed = builder.CreateOr(packed, builder.CreateShl(builder.CreateZExt(read(element, builder.getIntNTy(width)), whole), i * width));
+      packed = builder.CreateOr(
+          packed, builder.CreateShl(builder.CreateZExt(read(element, builder.getIntNTy(width)), whole), i * width));
     return write(o[0], packed);
   }
   if (o[0].kind == PTXOperand::Vector) { // unpack
@@ -182,8 +184,8 @@ bool PTXBuilder::compare(const PTXStatement &s) {
 bool PTXBuilder::memory(const PTXStatement &s) {
   const std::string &name = s.parts[0];
   const auto &o = s.operands;
-  bool load = name == "ld" && o.size() == 2, store = name == "st" && o.size() == 2, reduce = name == "red" && o.size() == 2,
-       atomic = name == "atom" && o.size() == 3;
+  bool load = name == "ld" && o.size() == 2, store = name == "st" && o.size() == 2,
+       reduce = name == "red" && o.size() == 2, atomic = name == "atom" && o.size() == 3;
   Type *type = typeOf(s.parts.back());
   if (!type || !(load || store || reduce || atomic))
     return false;
@@ -215,7 +217,8 @@ bool PTXBuilder::memory(const PTXStatement &s) {
     return reduce || write(o[0], old);
   }
   std::vector<PTXOperand> elements = data.kind == PTXOperand::Vector ? data.elements : std::vector<PTXOperand>{data};
-  call(load ? "bpt_emulated_read" : "bpt_emulated_write", {pointer, builder.getInt64(size * elements.size()), space, where});
+  call(load ? "bpt_emulated_read" : "bpt_emulated_write",
+       {pointer, builder.getInt64(size * elements.size()), space, where});
   for (auto [i, element] : enumerate(elements)) {
     Value *place = builder.CreateConstGEP1_64(builder.getInt8Ty(), pointer, i * size);
     if (store)

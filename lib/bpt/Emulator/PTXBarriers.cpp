@@ -37,8 +37,8 @@ bool PTXBuilder::mbarrier(const PTXStatement &s) {
     if (expects && !number)
       return fail("expected a number of bytes");
     Value *state = call("bpt_emulated_mbarrier_arrive",
-                        {readAddress(o[address]), expects || !number ? constant(1) : number, expects ? number : constant(0),
-                         constant(action == "arrive_drop"), where});
+                        {readAddress(o[address]), expects || !number ? constant(1) : number,
+                         expects ? number : constant(0), constant(action == "arrive_drop"), where});
     return address ? write(o[0], state) : true;
   }
   if ((action == "try_wait" || action == "test_wait") && o.size() >= 3) {
@@ -129,12 +129,14 @@ bool PTXBuilder::bulkCopy(const PTXStatement &s) {
       return fail("expected 1 to 5 coordinates");
     AllocaInst *coordinates = array(builder.getInt32Ty(), 5);
     for (auto [i, coordinate] : enumerate(list.elements))
-      builder.CreateStore(read32(coordinate), builder.CreateConstInBoundsGEP2_64(coordinates->getAllocatedType(), coordinates, 0, i));
+      builder.CreateStore(read32(coordinate),
+                          builder.CreateConstInBoundsGEP2_64(coordinates->getAllocatedType(), coordinates, 0, i));
     Value *map = read64(tensor->elements[0]), *rank = constant(uint32_t(list.elements.size()));
     if (load && o.size() >= 3)
       call("bpt_emulated_tensor_load", {readAddress(o[0]), readAddress(o[2]), map, rank, coordinates, where});
     else if (s.has("bulk_group") && o.size() >= 2)
-      call("bpt_emulated_tensor_store", {map, readAddress(o[1]), rank, coordinates, constant(uint32_t(reduction)), where});
+      call("bpt_emulated_tensor_store",
+           {map, readAddress(o[1]), rank, coordinates, constant(uint32_t(reduction)), where});
     else
       return false;
     return true;

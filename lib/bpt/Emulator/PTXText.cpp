@@ -7,9 +7,7 @@ using namespace llvm;
 
 namespace bpt {
 
-bool PTXStatement::has(StringRef part) const {
-  return std::find(parts.begin(), parts.end(), part) != parts.end();
-}
+bool PTXStatement::has(StringRef part) const { return std::find(parts.begin(), parts.end(), part) != parts.end(); }
 
 namespace {
 
@@ -54,8 +52,8 @@ private:
       if (rest.starts_with("$$")) {
         text += '$';
         rest = rest.drop_front(2);
-      } else if (isAlnum(rest[0]) || rest[0] == '_' || rest[0] == '%' || (rest[0] == '.' && (mnemonic || !text.empty())) ||
-                 (mnemonic && rest.starts_with("::"))) {
+      } else if (isAlnum(rest[0]) || rest[0] == '_' || rest[0] == '%' ||
+                 (rest[0] == '.' && (mnemonic || !text.empty())) || (mnemonic && rest.starts_with("::"))) {
         text += rest[0];
         if (rest[0] == ':') {
           text += ':';

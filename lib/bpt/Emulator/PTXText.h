@@ -27,7 +27,8 @@ struct PTXOperand {
 
 struct PTXStatement {
   enum Kind { Instruction, Label, Declaration, OpenScope, CloseScope } kind = Instruction;
-  std::string text; ///< an instruction's mnemonic with its modifiers, a label's name, a declaration's type (b32, pred, ..)
+  std::string
+      text; ///< an instruction's mnemonic with its modifiers, a label's name, a declaration's type (b32, pred, ..)
   /// The mnemonic split at its dots; "m64n128k16" and "shared::cta" stay whole.
   std::vector<std::string> parts;
   std::vector<PTXOperand> operands;

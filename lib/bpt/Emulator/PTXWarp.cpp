@@ -9,7 +9,9 @@ namespace bpt {
 bool PTXBuilder::warp(const PTXStatement &s) {
   using namespace emulator;
   const auto &o = s.operands;
-  auto predicate = [&](Value *result) { return builder.CreateTrunc(builder.CreateLShr(result, 32), builder.getInt1Ty()); };
+  auto predicate = [&](Value *result) {
+    return builder.CreateTrunc(builder.CreateLShr(result, 32), builder.getInt1Ty());
+  };
   auto writeBoth = [&](const PTXOperand &to, Value *result) {
     Value *value = builder.CreateTrunc(result, builder.getInt32Ty());
     if (to.kind == PTXOperand::Pair)
@@ -27,8 +29,8 @@ bool PTXBuilder::warp(const PTXStatement &s) {
                        : s.has("down") ? ShuffleMode::Down
                        : s.has("bfly") ? ShuffleMode::Butterfly
                                        : ShuffleMode::Index;
-    return writeBoth(o[0], call("bpt_emulated_shuffle",
-                                {constant(uint32_t(mode)), read32(o[4]), read32(o[1]), read32(o[2]), read32(o[3]), where}));
+    return writeBoth(o[0], call("bpt_emulated_shuffle", {constant(uint32_t(mode)), read32(o[4]), read32(o[1]),
+                                                         read32(o[2]), read32(o[3]), where}));
   }
   if (s.parts[0] == "vote" && s.has("sync") && o.size() == 3) {
     VoteMode mode = s.has("all")   ? VoteMode::All

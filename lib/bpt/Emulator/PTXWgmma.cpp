@@ -43,7 +43,8 @@ bool PTXBuilder::wgmma(const PTXStatement &s) {
 static int64_t immediate(const PTXOperand &operand, ArrayRef<Value *> asmArguments, unsigned outputs) {
   if (operand.kind == PTXOperand::Integer)
     return operand.number;
-  if (operand.kind == PTXOperand::Argument && operand.number >= outputs && size_t(operand.number - outputs) < asmArguments.size())
+  if (operand.kind == PTXOperand::Argument && operand.number >= outputs &&
+      size_t(operand.number - outputs) < asmArguments.size())
     if (auto *constant = dyn_cast<ConstantInt>(asmArguments[operand.number - outputs]))
       return constant->getSExtValue();
   return -2;
@@ -92,7 +93,9 @@ bool PTXBuilder::wgmmaProduct(const PTXStatement &s) {
   shape.transposeB = registers ? numbers[2] : numbers[3];
 
   AllocaInst *values = array(builder.getFloatTy(), shape.n / 2);
-  auto element = [&](AllocaInst *of, size_t i) { return builder.CreateConstInBoundsGEP2_64(of->getAllocatedType(), of, 0, i); };
+  auto element = [&](AllocaInst *of, size_t i) {
+    return builder.CreateConstInBoundsGEP2_64(of->getAllocatedType(), of, 0, i);
+  };
   // Without tied inputs the outputs have no value yet; then only D = A*B can be meant, and the asm must say so.
   bool tied = false;
   for (const InlineAsm::ConstraintInfo &constraint : cast<InlineAsm>(asmCall.getCalledOperand())->ParseConstraints())

@@ -25,8 +25,8 @@ template <typename R, typename... A> static FunctionType *functionType(LLVMConte
 
 FunctionCallee RuntimeCalls::declare(StringRef name) {
   FunctionType *type = nullptr;
-#define BPT_EMULATOR_FUNCTION(function, result, parameters)                                                                            \
-  if (name == #function)                                                                                                               \
+#define BPT_EMULATOR_FUNCTION(function, result, parameters)                                                            \
+  if (name == #function)                                                                                               \
     type = functionType(module.getContext(), static_cast<decltype(&function)>(nullptr));
 #include "bpt/Runtime/EmulatorABI.def"
   assert(type && "no function of EmulatorABI.def");
@@ -50,7 +50,8 @@ Value *RuntimeCalls::convert(IRBuilderBase &builder, Value *value, Type *type) {
   if (type->isPointerTy())
     return builder.CreateIntToPtr(convert(builder, value, builder.getInt64Ty()), type);
   if (!from->isIntegerTy())
-    return convert(builder, builder.CreateBitCast(value, builder.getIntNTy(unsigned(from->getPrimitiveSizeInBits()))), type);
+    return convert(builder, builder.CreateBitCast(value, builder.getIntNTy(unsigned(from->getPrimitiveSizeInBits()))),
+                   type);
   if (!type->isIntegerTy()) {
     Type *bits = builder.getIntNTy(unsigned(type->getPrimitiveSizeInBits()));
     return builder.CreateBitCast(builder.CreateZExtOrTrunc(value, bits), type);

@@ -11,8 +11,8 @@ class RuntimeCalls {
 public:
   explicit RuntimeCalls(llvm::Module &module) : module(module) {}
 
-  /// Calls function `name` of EmulatorABI.def. Arguments are converted: pointers to the generic address space, integers to pointers and
-  /// to the wanted width (unsigned), floats to their bits where integers are wanted.
+  /// Calls function `name` of EmulatorABI.def. Arguments are converted: pointers to the generic address space, integers
+  /// to pointers and to the wanted width (unsigned), floats to their bits where integers are wanted.
   llvm::Value *call(llvm::IRBuilderBase &builder, llvm::StringRef name, llvm::ArrayRef<llvm::Value *> arguments);
 
   /// A string that names `instruction` in reports: its debug location or function and ordinal, and `what`.

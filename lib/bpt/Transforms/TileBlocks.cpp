@@ -1,5 +1,6 @@
 // bpt-tile-blocks: tile sizes as schedules, workspaces as tensors, so that the memory plan holds them.
 #include "bpt/Analysis/AttentionTiles.h"
+#include "bpt/Analysis/HopperChunks.h"
 #include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Analysis/TileSizes.h"
 #include "bpt/Transforms/Passes.h"
@@ -70,8 +71,13 @@ Value materialize(OpBuilder &builder, Operation *op, const SizeFormula &formula)
 SmallVector<std::pair<StringRef, int64_t>> chooseSizes(Operation *op, const TargetInfo &target) {
   using Sizes = SmallVector<std::pair<StringRef, int64_t>>;
   return TypeSwitch<Operation *, Sizes>(op)
-      .Case<FeedForwardOp, FeedForwardGradOp>([&](auto) { return Sizes{{"rows", getFeedForwardRows(op, target)}}; })
-      .Case<LinearCrossEntropyOp, LinearCrossEntropyGradOp>([&](auto) {
+      .Case<FeedForwardOp, FeedForwardGradOp>([&](auto typed) {
+        bool own = target.hasWarps && getHopperRefusal(typed).empty();
+        return Sizes{{"rows", own ? getHopperFeedForwardRows(op) : getFeedForwardRows(op, target)}};
+      })
+      .Case<LinearCrossEntropyOp, LinearCrossEntropyGradOp>([&](auto typed) {
+        if (target.hasWarps && getHopperRefusal(typed).empty())
+          return Sizes{{"rows", getHopperLogitsRows(op)}};
         LogitsBlock block = getLogitsBlock(op, target);
         return Sizes{{"rows", block.rows}, {"columns", block.columns}};
       })

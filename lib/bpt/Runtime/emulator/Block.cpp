@@ -1,7 +1,7 @@
 // Fibers and the scheduler of a block.
 #include "Block.h"
-#include <boost/context/detail/fcontext.hpp>
 #include <algorithm>
+#include <boost/context/detail/fcontext.hpp>
 #include <fmt/format.h>
 #include <sys/mman.h>
 
@@ -203,14 +203,15 @@ void Block::fail(ReportKind kind, const char *where, std::string text) {
   leave();
 }
 
-uint32_t Block::sharedOffset(const void *address, uint64_t bytes, uint32_t alignment, const char *where, const char *what) {
+uint32_t Block::sharedOffset(const void *address, uint64_t bytes, uint32_t alignment, const char *where,
+                             const char *what) {
   uintptr_t distance = reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(window);
   if (distance >= windowBytes)
     fail(ReportKind::OutOfBounds, where, fmt::format("{} is not in shared memory", what));
   if (distance < reservedBytes || distance + bytes > reservedBytes + sharedBytes)
     fail(ReportKind::OutOfBounds, where,
-         fmt::format("{} of {} bytes at {} is outside the {} bytes of dynamic shared memory", what, bytes, name(uint32_t(distance)),
-                     sharedBytes));
+         fmt::format("{} of {} bytes at {} is outside the {} bytes of dynamic shared memory", what, bytes,
+                     name(uint32_t(distance)), sharedBytes));
   if (distance % alignment)
     fail(ReportKind::Misaligned, where,
          fmt::format("{} at {} is not aligned to {} bytes", what, name(uint32_t(distance)), alignment));
@@ -234,7 +235,9 @@ void Block::reportStuck() {
       switch (thread.waiting) {
       case Waiting::Mbarrier:
       case Waiting::Polling:
-        line = thread.waiting == Waiting::Polling ? "polling" : fmt::format("parity {} of {}", thread.value, mbarriers.describe(thread.object));
+        line = thread.waiting == Waiting::Polling
+                   ? "polling"
+                   : fmt::format("parity {} of {}", thread.value, mbarriers.describe(thread.object));
         break;
       case Waiting::NamedBarrier:
         line = barriers.describe(thread.object);

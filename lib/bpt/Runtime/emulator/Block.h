@@ -1,4 +1,5 @@
-// One thread block on one host thread: its fibers, its scheduler, its shared memory, and the units of the multiprocessor.
+// One thread block on one host thread: its fibers, its scheduler, its shared memory, and the units of the
+// multiprocessor.
 #pragma once
 #include "BulkCopy.h"
 #include "Mbarrier.h"
@@ -26,7 +27,8 @@ struct Thread {
   uint32_t object = 0; ///< which mbarrier, barrier
   uint64_t value = 0;  ///< the parity it waits for, what it got from a collective
   const char *where = "";
-  uint32_t registers = 0; ///< by setmaxnreg, 0: as launched
+  uint32_t registers = 0;      ///< by setmaxnreg, 0: as launched
+  uint64_t knownMbarriers = 0; ///< whose initialisation is known to be ordered before, by index
   // Bulk stores.
   uint32_t storesOpen = 0, storeGroups = 0, storeGroupsRead = 0;
   int storeSlot = -1;
@@ -36,7 +38,10 @@ struct Thread {
 /// Pseudo-random numbers (xorshift64*); the same on every machine.
 class Random {
 public:
-  void seed(uint64_t value) { state = value * 0x9E3779B97F4A7C15ull + 0x2545F4914F6CDD1Dull; next(); }
+  void seed(uint64_t value) {
+    state = value * 0x9E3779B97F4A7C15ull + 0x2545F4914F6CDD1Dull;
+    next();
+  }
   uint64_t next() {
     state ^= state >> 12;
     state ^= state << 25;
@@ -63,6 +68,7 @@ public:
 
   // For the units.
   Thread &self() { return *running; }
+  const Thread &self() const { return *running; }
   uint32_t threadCount() const { return count; }
   /// Suspends the running thread until `wake`.
   void suspend(Waiting kind, uint32_t object, const char *where);
@@ -79,7 +85,8 @@ public:
   /// A finding after which the block cannot go on.
   [[noreturn]] void fail(ReportKind kind, const char *where, std::string text);
 
-  /// Offset in the window of a shared address; fails unless [address, address + bytes) is dynamic shared memory and aligned.
+  /// Offset in the window of a shared address; fails unless [address, address + bytes) is dynamic shared memory and
+  /// aligned.
   uint32_t sharedOffset(const void *address, uint64_t bytes, uint32_t alignment, const char *where, const char *what);
   bool inWindow(const void *address) const {
     return reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(window) < windowBytes;

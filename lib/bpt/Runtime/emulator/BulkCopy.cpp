@@ -34,8 +34,9 @@ static uint32_t checkTile(Block &block, const TensorMap &map, uint32_t rank, uin
   // Box rows keep their place in the swizzle pattern only if the box begins at one (PTX ISA 8.7, 5.5.7).
   static const uint32_t repeats[] = {128, 256, 512, 1024};
   if (uint32_t repeat = repeats[map.swizzle]; offset % repeat)
-    block.report(ReportKind::Misaligned, where,
-                 fmt::format("the box at {} is not aligned to {} bytes, as its swizzle needs", Block::name(offset), repeat));
+    block.report(
+        ReportKind::Misaligned, where,
+        fmt::format("the box at {} is not aligned to {} bytes, as its swizzle needs", Block::name(offset), repeat));
   return tileBytes(map);
 }
 
@@ -51,7 +52,8 @@ void BulkCopies::issue(Load load, const char *where) {
 }
 
 void BulkCopies::doOne() {
-  uint32_t index = block.options->mode == Mode::Random ? block.random.below(uint32_t(loads.size())) : uint32_t(loads.size() - 1);
+  uint32_t index =
+      block.options->mode == Mode::Random ? block.random.below(uint32_t(loads.size())) : uint32_t(loads.size() - 1);
   Load load = loads[index];
   loads.erase(loads.begin() + index);
   perform(load);
@@ -67,11 +69,12 @@ void BulkCopies::perform(const Load &load) {
   block.mbarriers.copied(load.barrier, load.bytes);
 }
 
-void BulkCopies::tensorLoad(void *destination, void *barrier, const void *map, uint32_t rank, const int32_t *coordinates,
-                            const char *where) {
+void BulkCopies::tensorLoad(void *destination, void *barrier, const void *map, uint32_t rank,
+                            const int32_t *coordinates, const char *where) {
   const TensorMap &tensor = checkMap(map, where);
   uint32_t bytes = tileBytes(tensor);
-  Load load{block.sharedOffset(destination, bytes, 16, where, "the destination"), bytes, 0, &tensor, nullptr, {}, where};
+  Load load{
+      block.sharedOffset(destination, bytes, 16, where, "the destination"), bytes, 0, &tensor, nullptr, {}, where};
   checkTile(block, tensor, rank, load.offset, where);
   load.barrier = block.mbarriers.forCopy(barrier, where);
   std::copy_n(coordinates, rank, load.coordinates);
@@ -81,9 +84,15 @@ void BulkCopies::tensorLoad(void *destination, void *barrier, const void *map, u
 void BulkCopies::load(void *destination, void *barrier, const void *source, uint32_t bytes, const char *where) {
   if (bytes % 16 || reinterpret_cast<uintptr_t>(source) % 16)
     block.fail(ReportKind::Misaligned, where,
-               fmt::format("expected a size and a global address that are multiples of 16, but got {} bytes at {}", bytes, source));
-  Load load{block.sharedOffset(destination, bytes, 16, where, "the destination"), bytes, block.mbarriers.forCopy(barrier, where),
-            nullptr, static_cast<const uint8_t *>(source), {}, where};
+               fmt::format("expected a size and a global address that are multiples of 16, but got {} bytes at {}",
+                           bytes, source));
+  Load load{block.sharedOffset(destination, bytes, 16, where, "the destination"),
+            bytes,
+            block.mbarriers.forCopy(barrier, where),
+            nullptr,
+            static_cast<const uint8_t *>(source),
+            {},
+            where};
   if (bytes)
     issue(load, where);
 }
@@ -93,15 +102,16 @@ uint32_t BulkCopies::openStore(const char *where) {
   Thread &self = block.self();
   if (self.storeSlot < 0) {
     if (storeSlots == maxStoreThreads)
-      block.fail(ReportKind::Unsupported, where, fmt::format("more than {} threads of a block issue bulk stores", maxStoreThreads));
+      block.fail(ReportKind::Unsupported, where,
+                 fmt::format("more than {} threads of a block issue bulk stores", maxStoreThreads));
     self.storeSlot = int(storeSlots++);
   }
   ++self.storesOpen;
   return self.storeGroups + 1;
 }
 
-void BulkCopies::tensorStore(const void *map, const void *source, uint32_t rank, const int32_t *coordinates, Reduction reduction,
-                             const char *where) {
+void BulkCopies::tensorStore(const void *map, const void *source, uint32_t rank, const int32_t *coordinates,
+                             Reduction reduction, const char *where) {
   const TensorMap &tensor = checkMap(map, where);
   uint32_t bytes = tileBytes(tensor);
   uint32_t offset = block.sharedOffset(source, bytes, 16, where, "the source");
@@ -117,7 +127,8 @@ void BulkCopies::tensorStore(const void *map, const void *source, uint32_t rank,
 void BulkCopies::store(void *destination, const void *source, uint32_t bytes, const char *where) {
   if (bytes % 16 || reinterpret_cast<uintptr_t>(destination) % 16)
     block.fail(ReportKind::Misaligned, where,
-               fmt::format("expected a size and a global address that are multiples of 16, but got {} bytes at {}", bytes, destination));
+               fmt::format("expected a size and a global address that are multiples of 16, but got {} bytes at {}",
+                           bytes, destination));
   uint32_t offset = block.sharedOffset(source, bytes, 16, where, "the source");
   uint32_t group = openStore(where);
   block.shadow.storeFrom(offset, bytes, uint32_t(block.self().storeSlot), group, where);

@@ -13,7 +13,8 @@ public:
   explicit BulkCopies(Block &block) : block(block) {}
   void reset();
 
-  void tensorLoad(void *destination, void *barrier, const void *map, uint32_t rank, const int32_t *coordinates, const char *where);
+  void tensorLoad(void *destination, void *barrier, const void *map, uint32_t rank, const int32_t *coordinates,
+                  const char *where);
   void tensorStore(const void *map, const void *source, uint32_t rank, const int32_t *coordinates, Reduction reduction,
                    const char *where);
   void load(void *destination, void *barrier, const void *source, uint32_t bytes, const char *where);

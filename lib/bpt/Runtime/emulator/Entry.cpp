@@ -100,7 +100,9 @@ uint64_t bpt_emulated_special_register(uint32_t which) {
 void bpt_emulated_mbarrier_init(void *barrier, uint32_t count, const char *where) {
   block().mbarriers.initialise(shared(barrier), count, where);
 }
-void bpt_emulated_mbarrier_invalidate(void *barrier, const char *where) { block().mbarriers.invalidate(shared(barrier), where); }
+void bpt_emulated_mbarrier_invalidate(void *barrier, const char *where) {
+  block().mbarriers.invalidate(shared(barrier), where);
+}
 uint64_t bpt_emulated_mbarrier_arrive(void *barrier, uint32_t count, uint32_t bytes, uint32_t drop, const char *where) {
   return block().mbarriers.arrive(shared(barrier), count, bytes, drop != 0, where);
 }
@@ -117,7 +119,9 @@ uint32_t bpt_emulated_mbarrier_test_wait(void *barrier, uint64_t state, uint32_t
   return block().mbarriers.wait(shared(barrier), state, parity != 0, false, where);
 }
 
-void bpt_emulated_barrier_sync(uint32_t id, uint32_t count, uint32_t, const char *where) { block().barriers.sync(id, count, where); }
+void bpt_emulated_barrier_sync(uint32_t id, uint32_t count, uint32_t, const char *where) {
+  block().barriers.sync(id, count, where);
+}
 void bpt_emulated_barrier_arrive(uint32_t id, uint32_t count, uint32_t, const char *where) {
   block().barriers.arrive(id, count, where);
 }
@@ -125,12 +129,12 @@ void bpt_emulated_barrier_arrive(uint32_t id, uint32_t count, uint32_t, const ch
 void bpt_emulated_fence_proxy_async(const char *) { block().ordering.fence(block().self().index); }
 void bpt_emulated_fence_mbarrier_init(const char *) { block().mbarriers.fenceInitialisation(); }
 
-void bpt_emulated_tensor_load(void *destination, void *barrier, const void *map, uint32_t rank, const int32_t *coordinates,
-                              const char *where) {
+void bpt_emulated_tensor_load(void *destination, void *barrier, const void *map, uint32_t rank,
+                              const int32_t *coordinates, const char *where) {
   block().copies.tensorLoad(shared(destination), shared(barrier), map, rank, coordinates, where);
 }
-void bpt_emulated_tensor_store(const void *map, const void *source, uint32_t rank, const int32_t *coordinates, uint32_t reduction,
-                               const char *where) {
+void bpt_emulated_tensor_store(const void *map, const void *source, uint32_t rank, const int32_t *coordinates,
+                               uint32_t reduction, const char *where) {
   block().self().where = where;
   block().copies.tensorStore(map, shared(source), rank, coordinates, Reduction(reduction), where);
 }
@@ -145,14 +149,15 @@ void bpt_emulated_bulk_store(void *destination, const void *source, uint32_t byt
 void bpt_emulated_bulk_commit(const char *) { block().copies.commit(); }
 void bpt_emulated_bulk_wait(uint32_t pending, uint32_t read, const char *) { block().copies.wait(pending, read != 0); }
 
-void bpt_emulated_wgmma(float *accumulators, uint64_t shape, const uint32_t *a, uint64_t a_descriptor, uint64_t b_descriptor,
-                        const char *where) {
+void bpt_emulated_wgmma(float *accumulators, uint64_t shape, const uint32_t *a, uint64_t a_descriptor,
+                        uint64_t b_descriptor, const char *where) {
   block().self().where = where;
   block().wgmma.issue(accumulators, unpackWgmma(shape), a, a_descriptor, b_descriptor, where);
 }
 void bpt_emulated_wgmma_fence(const char *) { block().wgmma.fence(); }
 void bpt_emulated_wgmma_commit(const char *) { block().wgmma.commit(); }
-void bpt_emulated_wgmma_wait(uint32_t pending, float *registers, uint32_t count, const uint8_t *used, const char *where) {
+void bpt_emulated_wgmma_wait(uint32_t pending, float *registers, uint32_t count, const uint8_t *used,
+                             const char *where) {
   block().wgmma.wait(pending, registers, count, used, where);
 }
 float bpt_emulated_accumulator(float value, const char *where) { return block().wgmma.use(value, where); }

@@ -19,7 +19,8 @@ static void access(const void *address, uint64_t bytes, uint32_t space, Access k
     return;
   }
   if (space == 3)
-    block.fail(ReportKind::OutOfBounds, where, fmt::format("a shared access to {}, which is outside the block's shared memory", address));
+    block.fail(ReportKind::OutOfBounds, where,
+               fmt::format("a shared access to {}, which is outside the block's shared memory", address));
   if (space == 0 && block.onStack(address))
     return;
   checkGlobal(block, address, bytes, kind, where);

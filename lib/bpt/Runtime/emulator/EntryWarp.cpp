@@ -1,4 +1,5 @@
-// Collectives of a warp: EmulatorABI.def's functions on top of the exchange of values (PTX ISA 8.7, 9.7.9.6, 9.7.13, 9.7.14.5).
+// Collectives of a warp: EmulatorABI.def's functions on top of the exchange of values (PTX
+// ISA 8.7, 9.7.9.6, 9.7.13, 9.7.14.5).
 #include "Block.h"
 #include <cstring>
 #include <fmt/format.h>
@@ -7,10 +8,10 @@ using namespace bpt::emulator;
 
 static Block &block() { return Block::current(); }
 
-/// stmatrix and ldmatrix: lane 8m + r gives the address of row r of matrix m, lane l holds elements 2(l%4) and 2(l%4) + 1 of row l/4
-/// (transposed: of column l/4). Calls `element(byte offset of the element in shared memory, matrix, half)`.
-template <typename F>
-static void forElements(const uint64_t *rows, uint32_t matrices, bool transposed, F element) {
+/// stmatrix and ldmatrix: lane 8m + r gives the address of row r of matrix m, lane l holds elements 2(l%4) and 2(l%4) +
+/// 1 of row l/4 (transposed: of column l/4). Calls `element(byte offset of the element in shared memory, matrix,
+/// half)`.
+template <typename F> static void forElements(const uint64_t *rows, uint32_t matrices, bool transposed, F element) {
   uint32_t lane = block().self().index % 32;
   for (uint32_t matrix = 0; matrix < matrices; ++matrix)
     for (uint32_t half = 0; half < 2; ++half) {
@@ -33,9 +34,12 @@ static const uint64_t *meet(Collective kind, const void *row, uint32_t matrices,
 
 extern "C" {
 
-void bpt_emulated_warp_sync(uint32_t mask, const char *where) { block().warps.exchange(Collective::Sync, mask, 0, false, where); }
+void bpt_emulated_warp_sync(uint32_t mask, const char *where) {
+  block().warps.exchange(Collective::Sync, mask, 0, false, where);
+}
 
-uint64_t bpt_emulated_shuffle(uint32_t mode, uint32_t mask, uint32_t value, uint32_t lane, uint32_t clamp, const char *where) {
+uint64_t bpt_emulated_shuffle(uint32_t mode, uint32_t mask, uint32_t value, uint32_t lane, uint32_t clamp,
+                              const char *where) {
   static const Collective kinds[] = {Collective::ShuffleUp, Collective::ShuffleDown, Collective::ShuffleButterfly,
                                      Collective::ShuffleIndex};
   const uint64_t *values = block().warps.exchange(kinds[mode], mask, value, false, where);
@@ -66,7 +70,8 @@ uint64_t bpt_emulated_shuffle(uint32_t mode, uint32_t mask, uint32_t value, uint
   if (!valid)
     source = own;
   if (!(mask >> source & 1))
-    block().report(ReportKind::DivergentCollective, where, fmt::format("reads lane {}, which is not in the member mask {:#x}", source, mask));
+    block().report(ReportKind::DivergentCollective, where,
+                   fmt::format("reads lane {}, which is not in the member mask {:#x}", source, mask));
   return uint32_t(values[source]) | uint64_t(valid) << 32;
 }
 
@@ -77,7 +82,8 @@ uint64_t bpt_emulated_elect(uint32_t mask, const char *where) {
 }
 
 uint32_t bpt_emulated_vote(uint32_t mode, uint32_t mask, uint32_t predicate, const char *where) {
-  static const Collective kinds[] = {Collective::VoteAll, Collective::VoteAny, Collective::VoteUniform, Collective::VoteBallot};
+  static const Collective kinds[] = {Collective::VoteAll, Collective::VoteAny, Collective::VoteUniform,
+                                     Collective::VoteBallot};
   const uint64_t *values = block().warps.exchange(kinds[mode], mask, predicate & 1, false, where);
   uint32_t ballot = 0;
   for (uint32_t lane = 0; lane < 32; ++lane)
@@ -97,7 +103,8 @@ uint32_t bpt_emulated_vote(uint32_t mode, uint32_t mask, uint32_t predicate, con
 }
 
 uint64_t bpt_emulated_match(uint32_t all, uint32_t mask, uint64_t value, const char *where) {
-  const uint64_t *values = block().warps.exchange(all ? Collective::MatchAll : Collective::MatchAny, mask, value, false, where);
+  const uint64_t *values =
+      block().warps.exchange(all ? Collective::MatchAll : Collective::MatchAny, mask, value, false, where);
   uint32_t same = 0;
   for (uint32_t lane = 0; lane < 32; ++lane)
     if (mask >> lane & 1 && values[lane] == value)
@@ -107,7 +114,8 @@ uint64_t bpt_emulated_match(uint32_t all, uint32_t mask, uint64_t value, const c
   return same == mask ? mask | uint64_t(1) << 32 : 0;
 }
 
-void bpt_emulated_stmatrix(void *row, uint32_t matrices, uint32_t transposed, const uint32_t *values, const char *where) {
+void bpt_emulated_stmatrix(void *row, uint32_t matrices, uint32_t transposed, const uint32_t *values,
+                           const char *where) {
   uint64_t rows[32];
   memcpy(rows, meet(Collective::StoreMatrix, row, matrices, where), sizeof rows);
   forElements(rows, matrices, transposed != 0, [&](uint32_t offset, uint32_t matrix, uint32_t half) {
@@ -117,7 +125,8 @@ void bpt_emulated_stmatrix(void *row, uint32_t matrices, uint32_t transposed, co
   });
 }
 
-void bpt_emulated_ldmatrix(const void *row, uint32_t matrices, uint32_t transposed, uint32_t *values, const char *where) {
+void bpt_emulated_ldmatrix(const void *row, uint32_t matrices, uint32_t transposed, uint32_t *values,
+                           const char *where) {
   uint64_t rows[32];
   memcpy(rows, meet(Collective::LoadMatrix, row, matrices, where), sizeof rows);
   forElements(rows, matrices, transposed != 0, [&](uint32_t offset, uint32_t matrix, uint32_t half) {
@@ -129,13 +138,15 @@ void bpt_emulated_ldmatrix(const void *row, uint32_t matrices, uint32_t transpos
 }
 
 void bpt_emulated_setmaxnreg(uint32_t increase, uint32_t registers, const char *where) {
-  const uint64_t *values = block().warps.exchange(Collective::SetRegisters, ~0u, increase << 16 | registers, true, where);
+  const uint64_t *values =
+      block().warps.exchange(Collective::SetRegisters, ~0u, increase << 16 | registers, true, where);
   uint32_t own = block().self().index % 32;
   for (uint32_t lane = 0; lane < 32; ++lane)
     if (values[lane] != values[own])
       block().report(ReportKind::NonUniformOperands, where, "setmaxnreg differs over the warp");
   if (registers % 8 || registers < 24 || registers > 256)
-    block().report(ReportKind::Unsupported, where, fmt::format("expected a multiple of 8 in [24, 256], but got {}", registers));
+    block().report(ReportKind::Unsupported, where,
+                   fmt::format("expected a multiple of 8 in [24, 256], but got {}", registers));
   block().self().registers = registers;
 }
 }

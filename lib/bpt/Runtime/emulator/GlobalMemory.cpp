@@ -82,16 +82,19 @@ void checkGlobal(Block &block, const void *pointer, uint64_t bytes, Access acces
   if (!region || address - region->base + bytes > region->bytes) {
     lock.unlock(); // `fail` never comes back
     if (!region)
-      block.fail(ReportKind::OutOfBounds, where, fmt::format("{} bytes at {} are in no registered global memory", bytes, pointer));
+      block.fail(ReportKind::OutOfBounds, where,
+                 fmt::format("{} bytes at {} are in no registered global memory", bytes, pointer));
     block.fail(ReportKind::OutOfBounds, where,
-               fmt::format("{} bytes at {}+{} are beyond its {} bytes", bytes, region->name, address - region->base, region->bytes));
+               fmt::format("{} bytes at {}+{} are beyond its {} bytes", bytes, region->name, address - region->base,
+                           region->bytes));
   }
   if (!region->written)
     return;
   size_t from = address - region->base, to = from + bytes;
   if (access != Access::Write)
     if (size_t missing = firstUnwritten(*region, from, to); missing != to)
-      block.report(ReportKind::UninitialisedRead, where, fmt::format("reads {}+{}, which nobody has written", region->name, missing));
+      block.report(ReportKind::UninitialisedRead, where,
+                   fmt::format("reads {}+{}, which nobody has written", region->name, missing));
   if (access != Access::Read)
     markWritten(*region, from, to);
 }

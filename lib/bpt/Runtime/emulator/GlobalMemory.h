@@ -11,8 +11,8 @@ class Block;
 
 enum class Access { Read, Write, Atomic };
 
-/// Fails if [address, address + bytes) is in no registered region, reports reads of bytes that nobody wrote, and marks writes. Nothing
-/// happens when the launch has no GlobalMemory.
+/// Fails if [address, address + bytes) is in no registered region, reports reads of bytes that nobody wrote, and marks
+/// writes. Nothing happens when the launch has no GlobalMemory.
 void checkGlobal(Block &block, const void *address, uint64_t bytes, Access access, const char *where);
 
 struct GlobalMemory::Impl {

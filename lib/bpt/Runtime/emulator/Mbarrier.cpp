@@ -13,18 +13,21 @@ void Mbarriers::reset() { barriers.clear(); }
 
 std::string Mbarriers::describe(uint32_t index) const {
   const Barrier &barrier = barriers[index];
-  return fmt::format("mbarrier {} (phase {}, {} of {} arrivals, {} bytes to come)", Block::name(barrier.offset), barrier.phase,
-                     barrier.expected - barrier.pending, barrier.expected, barrier.bytes);
+  return fmt::format("mbarrier {} (phase {}, {} of {} arrivals, {} bytes to come)", Block::name(barrier.offset),
+                     barrier.phase, barrier.expected - barrier.pending, barrier.expected, barrier.bytes);
 }
 
 void Mbarriers::initialise(void *address, uint32_t count, const char *where) {
   uint32_t offset = block.sharedOffset(address, 8, 8, where, "the mbarrier");
   if (count == 0 || count > maxArrivals)
-    block.report(ReportKind::BadMbarrier, where, fmt::format("expected a count in [1, {}], but got {}", maxArrivals, count));
-  auto same = std::find_if(barriers.begin(), barriers.end(), [&](const Barrier &other) { return other.offset == offset; });
+    block.report(ReportKind::BadMbarrier, where,
+                 fmt::format("expected a count in [1, {}], but got {}", maxArrivals, count));
+  auto same =
+      std::find_if(barriers.begin(), barriers.end(), [&](const Barrier &other) { return other.offset == offset; });
   if (same != barriers.end() && same->live)
-    block.report(ReportKind::BadMbarrier, where, fmt::format("the mbarrier {} is initialised twice without mbarrier.inval between",
-                                                             Block::name(offset)));
+    block.report(
+        ReportKind::BadMbarrier, where,
+        fmt::format("the mbarrier {} is initialised twice without mbarrier.inval between", Block::name(offset)));
   if (same == barriers.end()) {
     if (barriers.size() == maxMbarriers)
       block.fail(ReportKind::Unsupported, where, fmt::format("more than {} mbarriers in a block", maxMbarriers));
@@ -36,6 +39,8 @@ void Mbarriers::initialise(void *address, uint32_t count, const char *where) {
   block.shadow.setMbarrier(offset, true);
   // Components of the ordering never go back, so a reused object goes on counting, from an even phase.
   uint32_t phase = (same->phase + 1) & ~1u;
+  for (Thread &thread : block.threads)
+    thread.knownMbarriers &= ~(uint64_t(1) << (same - barriers.begin()));
   *same = Barrier();
   same->live = true;
   same->offset = offset;
@@ -54,14 +59,19 @@ uint32_t Mbarriers::find(void *address, const char *where, const char *what) {
       const Barrier &barrier = barriers[index];
       if (!barrier.live)
         break;
-      uint32_t self = block.self().index;
-      if (self != barrier.initThread && block.ordering.known(self, barrier.initThread) < barrier.initTime)
+      Thread &self = block.self();
+      uint64_t bit = uint64_t(1) << index;
+      if (self.knownMbarriers & bit || self.index == barrier.initThread)
+        return index;
+      self.knownMbarriers |= bit;
+      if (block.ordering.known(self.index, barrier.initThread) < barrier.initTime)
         block.report(ReportKind::BadMbarrier, where,
-                     fmt::format("{} of mbarrier {}: nothing orders its initialisation by thread {} before", what, Block::name(offset),
-                                 barrier.initThread));
+                     fmt::format("{} of mbarrier {}: nothing orders its initialisation by thread {} before", what,
+                                 Block::name(offset), barrier.initThread));
       return index;
     }
-  block.fail(ReportKind::BadMbarrier, where, fmt::format("{} of {}, which is no initialised mbarrier", what, Block::name(offset)));
+  block.fail(ReportKind::BadMbarrier, where,
+             fmt::format("{} of {}, which is no initialised mbarrier", what, Block::name(offset)));
 }
 
 void Mbarriers::invalidate(void *address, const char *where) {
@@ -85,7 +95,8 @@ void Mbarriers::settle(uint32_t index, const char *where) {
     barrier.pending = 0;
   }
   if (barrier.bytes > maxTransactions || barrier.bytes < -maxTransactions)
-    block.report(ReportKind::BadMbarrier, where, fmt::format("more than {} bytes pending on {}", maxTransactions, describe(index)));
+    block.report(ReportKind::BadMbarrier, where,
+                 fmt::format("more than {} bytes pending on {}", maxTransactions, describe(index)));
   if (barrier.pending > 0 || barrier.bytes != 0)
     return;
   ++barrier.phase;
@@ -147,9 +158,11 @@ uint32_t Mbarriers::forCopy(void *address, const char *where) {
   uint32_t index = find(address, where, "completion");
   Barrier &barrier = barriers[index];
   if (!barrier.fenced && block.ordering.knownProxied(block.self().index, barrier.initThread) < barrier.initTime)
-    block.report(ReportKind::MissingProxyFence, where,
-                 fmt::format("completes on mbarrier {}, which was initialised without fence.mbarrier_init or fence.proxy.async after it",
-                             Block::name(barrier.offset)));
+    block.report(
+        ReportKind::MissingProxyFence, where,
+        fmt::format(
+            "completes on mbarrier {}, which was initialised without fence.mbarrier_init or fence.proxy.async after it",
+            Block::name(barrier.offset)));
   barrier.copyPhases = barrier.phase + 1;
   return index;
 }
@@ -167,7 +180,8 @@ void Mbarriers::fenceInitialisation() {
 
 void Mbarriers::checkStuck() {
   for (uint32_t index = 0; index < barriers.size(); ++index)
-    if (const Barrier &barrier = barriers[index]; barrier.live && barrier.pending == 0 && barrier.bytes && !block.copies.pendingFor(index))
+    if (const Barrier &barrier = barriers[index];
+        barrier.live && barrier.pending == 0 && barrier.bytes && !block.copies.pendingFor(index))
       block.reportAs(-1, ReportKind::TransactionMismatch, barrier.where,
                      fmt::format("all have arrived, but bytes expected and copied differ: {}", describe(index)));
 }

@@ -13,7 +13,8 @@ public:
 
   void initialise(void *address, uint32_t count, const char *where);
   void invalidate(void *address, const char *where);
-  /// Arrives `arrivals` times after expecting `bytes` more; with `drop` also from the next phase on. Returns the state of the phase.
+  /// Arrives `arrivals` times after expecting `bytes` more; with `drop` also from the next phase on. Returns the state
+  /// of the phase.
   uint64_t arrive(void *address, uint32_t arrivals, uint32_t bytes, bool drop, const char *where);
   void expect(void *address, uint32_t bytes, const char *where);
   void complete(void *address, uint32_t bytes, const char *where);
@@ -42,7 +43,7 @@ private:
     uint32_t offset = 0;
     int32_t expected = 0, pending = 0;
     int64_t bytes = 0;
-    uint32_t phase = 0; ///< phases completed
+    uint32_t phase = 0;                          ///< phases completed
     uint32_t copyPhases = 0, observedPhases = 0; ///< up to the last with a copy, the last that somebody waited for
     uint32_t initThread = 0, initTime = 0;
     const char *where = "";

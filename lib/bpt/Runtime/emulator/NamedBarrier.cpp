@@ -27,17 +27,15 @@ bool NamedBarriers::join(uint32_t id, uint32_t count, const char *where) {
     count = block.threadCount();
   else if (count % 32 || count > (block.threadCount() + 31) / 32 * 32)
     block.fail(ReportKind::BarrierMisuse, where,
-               fmt::format("expected a thread count that is a multiple of 32 and at most the block's {}, but got {}", block.threadCount(),
-                           count));
+               fmt::format("expected a thread count that is a multiple of 32 and at most the block's {}, but got {}",
+                           block.threadCount(), count));
   Barrier &barrier = barriers[id];
   if (barrier.arrived == 0)
     barrier.expected = count;
   else if (barrier.expected != count)
-    block.report(ReportKind::BarrierMisuse, where,
-                 fmt::format("barrier {} is awaited for {} threads here and for {} elsewhere", id, count, barrier.expected));
-  if (barrier.arrivedThreads[self])
-    block.report(ReportKind::BarrierMisuse, where, fmt::format("arrives twice before {} is complete", describe(id)));
-  barrier.arrivedThreads[self] = true;
+    block.report(
+        ReportKind::BarrierMisuse, where,
+        fmt::format("barrier {} is awaited for {} threads here and for {} elsewhere", id, count, barrier.expected));
   block.ordering.release(self, Ordering::namedBarrier(id));
   if (++barrier.arrived < barrier.expected)
     return false;
@@ -51,7 +49,15 @@ bool NamedBarriers::join(uint32_t id, uint32_t count, const char *where) {
   return true;
 }
 
-void NamedBarriers::arrive(uint32_t id, uint32_t count, const char *where) { join(id, count, where); }
+void NamedBarriers::arrive(uint32_t id, uint32_t count, const char *where) {
+  // To arrive and then to wait at the same phase is in use (FlashAttention-3 starts its first warpgroup that way); to
+  // arrive twice lets a phase end without somebody it is meant to wait for.
+  uint32_t self = block.self().index;
+  if (id < maxNamedBarriers && barriers[id].arrivedThreads[self])
+    block.report(ReportKind::BarrierMisuse, where, fmt::format("arrives twice before {} is complete", describe(id)));
+  if (!join(id, count, where))
+    barriers[id].arrivedThreads[self] = true;
+}
 
 void NamedBarriers::sync(uint32_t id, uint32_t count, const char *where) {
   if (!join(id, count, where)) {

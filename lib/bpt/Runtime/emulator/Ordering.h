@@ -1,16 +1,18 @@
 // Which events of a block happen before which, over mbarriers, named barriers and warp barriers.
 //
-// Events carry the block's time, which advances with every release. What a thread knows is a vector with one component a thread (events of
-// that thread up to this time happened before), one a mbarrier (phases known to be complete, with the copies that completed them), one a
-// warpgroup (wgmma groups known to be finished), and one a thread that issues bulk stores (store groups whose source has been read).
+// Events carry the block's time, which advances with every release. What a thread knows is a vector with one component
+// a thread (events of that thread up to this time happened before), one a mbarrier (phases known to be complete, with
+// the copies that completed them), one a warpgroup (wgmma groups known to be finished), and one a thread that issues
+// bulk stores (store groups whose source has been read).
 //
-// A thread does not keep such a vector. It keeps the snapshots that it acquired: each synchronisation object accumulates a message from the
-// threads that release to it, and publishes it as a snapshot when a phase is complete. Messages only grow, so of each object a thread
-// needs the last snapshot only; and a release needs to add only the snapshots that the message does not contain yet. That makes releases and
-// acquires of a whole warpgroup cost a few comparisons a thread.
+// A thread does not keep such a vector. It keeps the snapshots that it acquired: each synchronisation object
+// accumulates a message from the threads that release to it, and publishes it as a snapshot when a phase is complete.
+// Messages only grow, so of each object a thread needs the last snapshot only; and a release needs to add only the
+// snapshots that the message does not contain yet. That makes releases and acquires of a whole warpgroup cost a few
+// comparisons a thread.
 //
-// For the proxies there is a second vector, "proxied": events with a proxy fence between them and the thread (PTX ISA 8.7, 8.5.7: the fence may
-// stand anywhere on the path).
+// For the proxies there is a second vector, "proxied": events with a proxy fence between them and the thread (PTX
+// ISA 8.7, 8.5.7: the fence may stand anywhere on the path).
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -18,9 +20,9 @@
 namespace bpt::emulator {
 
 constexpr uint32_t maxBlockThreads = 1024, maxWarps = 32, maxWarpgroups = 8;
-constexpr uint32_t maxMbarriers = 64;   ///< of the emulator; kernels use far fewer
+constexpr uint32_t maxMbarriers = 64;     ///< of the emulator; kernels use far fewer
 constexpr uint32_t maxNamedBarriers = 16; ///< of the hardware
-constexpr uint32_t maxStoreThreads = 32; ///< threads of a block that issue bulk stores, of the emulator
+constexpr uint32_t maxStoreThreads = 32;  ///< threads of a block that issue bulk stores, of the emulator
 
 class Ordering {
 public:

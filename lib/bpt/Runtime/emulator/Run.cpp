@@ -13,19 +13,37 @@
 namespace bpt::emulator {
 
 const char *toString(ReportKind kind) {
-  static const char *const names[] = {
-      "BadLaunch",        "Deadlock",          "MissingWait",         "MissingCommit",      "MissingWgmmaFence",
-      "UnobservedCopy",   "StageReusedEarly",  "UninitialisedRead",   "OutOfBounds",        "Misaligned",
-      "DataRace",         "MissingProxyFence", "BadDescriptor",       "NonUniformOperands", "DivergentCollective",
-      "BarrierMisuse",    "BadMbarrier",       "TooManyArrivals",     "TransactionMismatch", "StoreSourceOverwritten",
-      "OutstandingWork",  "BadTensorMap",      "Trap",                "Unsupported"};
+  static const char *const names[] = {"BadLaunch",
+                                      "Deadlock",
+                                      "MissingWait",
+                                      "MissingCommit",
+                                      "MissingWgmmaFence",
+                                      "UnobservedCopy",
+                                      "StageReusedEarly",
+                                      "UninitialisedRead",
+                                      "OutOfBounds",
+                                      "Misaligned",
+                                      "DataRace",
+                                      "MissingProxyFence",
+                                      "BadDescriptor",
+                                      "NonUniformOperands",
+                                      "DivergentCollective",
+                                      "BarrierMisuse",
+                                      "BadMbarrier",
+                                      "TooManyArrivals",
+                                      "TransactionMismatch",
+                                      "StoreSourceOverwritten",
+                                      "OutstandingWork",
+                                      "BadTensorMap",
+                                      "Trap",
+                                      "Unsupported"};
   return names[int(kind)];
 }
 
 std::string toString(const Report &report) {
   std::string who = report.thread < 0 ? "" : fmt::format(" warp {} thread {}", report.warp, report.thread);
-  return fmt::format("{} block ({}, {}, {}){} at {}: {}: {}", report.kernel, report.block[0], report.block[1], report.block[2], who,
-                     report.location, toString(report.kind), report.text);
+  return fmt::format("{} block ({}, {}, {}){} at {}: {}: {}", report.kernel, report.block[0], report.block[1],
+                     report.block[2], who, report.location, toString(report.kind), report.text);
 }
 
 /// Sets how this thread's floating-point unit treats denormals, and puts it back.
@@ -86,10 +104,14 @@ LaunchResult run(const Launch &launch, const Options &options) {
   if (threads == 0 || threads > maxBlockThreads)
     return refuse(launch, fmt::format("expected 1 to {} threads a block, but got {}", maxBlockThreads, threads));
   if (blocks == 0 || launch.grid[0] > 0x7fffffff || launch.grid[1] > 65535 || launch.grid[2] > 65535)
-    return refuse(launch, fmt::format("expected a grid of at least one block and at most (2147483647, 65535, 65535), but got ({}, {}, {})",
-                                      launch.grid[0], launch.grid[1], launch.grid[2]));
+    return refuse(
+        launch,
+        fmt::format(
+            "expected a grid of at least one block and at most (2147483647, 65535, 65535), but got ({}, {}, {})",
+            launch.grid[0], launch.grid[1], launch.grid[2]));
   if (launch.sharedBytes > maxDynamicBytes)
-    return refuse(launch, fmt::format("expected at most {} bytes of dynamic shared memory, but got {}", maxDynamicBytes, launch.sharedBytes));
+    return refuse(launch, fmt::format("expected at most {} bytes of dynamic shared memory, but got {}", maxDynamicBytes,
+                                      launch.sharedBytes));
   uint64_t first = std::min(options.firstBlock, blocks), count = std::min(options.blocks, blocks - first);
   int workers = options.hostThreads > 0 ? options.hostThreads : availableProcessors();
   workers = int(std::min<uint64_t>(uint64_t(workers), std::max<uint64_t>(count, 1)));

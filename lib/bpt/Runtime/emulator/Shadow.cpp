@@ -97,28 +97,45 @@ void Shadow::recordRead(Word &word) {
   word.readers = uint16_t(index + 1);
 }
 
+Shadow::Knowledge::Knowledge(const Block &block) : block(block), self(block.self().index) {
+  for (Entry &entry : entries)
+    entry = {~0u, 0};
+}
+
+uint32_t Shadow::Knowledge::of(uint32_t component) {
+  for (const Entry &entry : entries)
+    if (entry.component == component)
+      return entry.value;
+  Entry &entry = entries[next++ % 4];
+  entry = {component, block.ordering.known(self, component)};
+  return entry.value;
+}
+
 /// Asynchronous readers of a granule that is about to be overwritten.
-void Shadow::checkAsyncReaders(uint32_t granule, const char *what, const char *where) {
-  uint32_t self = block.self().index;
+void Shadow::checkAsyncReaders(uint32_t granule, Knowledge &known, const char *what, const char *where) {
   for (uint32_t group = 0; group * 128 < block.threadCount(); ++group) {
     uint32_t &reads = wgmmaGroup[group][granule];
     if (!reads)
       continue;
-    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX ISA 8.7, 9.7.15.7.2). CUTLASS relies on
-    // that: one thread releases a stage for its warpgroup (PipelineTmaAsync, sm90_pipeline.hpp).
-    if (block.ordering.known(self, block.ordering.groups(group)) < reads)
+    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX
+    // ISA 8.7, 9.7.15.7.2). CUTLASS relies on that: one thread releases a stage for its warpgroup (PipelineTmaAsync,
+    // sm90_pipeline.hpp).
+    if (known.of(block.ordering.groups(group)) < reads)
       block.report(ReportKind::StageReusedEarly, where,
-                   fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that a thread of it has waited "
+                   fmt::format("{} overwrites {}, which a wgmma of warpgroup {} may still read: nothing tells that a "
+                               "thread of it has waited "
                                "for wgmma group {}",
                                what, Block::name(granule * 16), group, reads));
     reads = 0;
   }
   if (uint8_t slot = storeSlot[granule]) {
-    if (block.ordering.known(self, block.ordering.stores(slot - 1)) < storeGroup[granule])
-      block.report(ReportKind::StoreSourceOverwritten, where,
-                   fmt::format("{} overwrites {}, which a bulk store may still read: nothing tells that its thread has waited with "
-                               "wait_group.read",
-                               what, Block::name(granule * 16)));
+    if (known.of(block.ordering.stores(slot - 1)) < storeGroup[granule])
+      block.report(
+          ReportKind::StoreSourceOverwritten, where,
+          fmt::format(
+              "{} overwrites {}, which a bulk store may still read: nothing tells that its thread has waited with "
+              "wait_group.read",
+              what, Block::name(granule * 16)));
     storeSlot[granule] = 0;
   }
 }
@@ -127,26 +144,30 @@ void Shadow::checkWordWrite(Word &word, uint32_t offset, uint8_t mask, bool atom
   uint32_t self = block.self().index;
   if (word.writer != nobody && word.writer != self && word.writeMask & mask && !(atomic && word.atomic) &&
       block.ordering.known(self, word.writer) < word.writeTime)
-    block.report(ReportKind::DataRace, where,
-                 fmt::format("thread {} wrote {} and nothing orders that before this write", word.writer, Block::name(offset)));
+    block.report(
+        ReportKind::DataRace, where,
+        fmt::format("thread {} wrote {} and nothing orders that before this write", word.writer, Block::name(offset)));
   uint32_t reader;
-  if (!(atomic && word.atomic) && !readersBefore(word, reader))
-    block.report(ReportKind::DataRace, where,
-                 fmt::format("thread {} read {} and nothing orders that before this write", reader, Block::name(offset)));
+  if (!readersBefore(word, reader)) // reads of atomics are part of their writes, so these are plain loads
+    block.report(
+        ReportKind::DataRace, where,
+        fmt::format("thread {} read {} and nothing orders that before this write", reader, Block::name(offset)));
 }
 
 void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
   uint32_t self = block.self().index, end = offset + bytes;
+  Knowledge known(block);
   for (uint32_t granule = offset / 16; granule * 16 < end; ++granule) {
     uint32_t from = std::max(offset, granule * 16), to = std::min(end, granule * 16 + 16);
     uint32_t mask = (1u << (to - granule * 16)) - (1u << (from - granule * 16));
     if ((initialised[granule] & mask) != mask)
-      block.report(ReportKind::UninitialisedRead, where, fmt::format("reads {}, which nobody has written", Block::name(from)));
+      block.report(ReportKind::UninitialisedRead, where,
+                   fmt::format("reads {}, which nobody has written", Block::name(from)));
     if (uint8_t barrier = copyBarrier[granule])
-      if (block.ordering.known(self, block.ordering.phases(barrier - 1)) <= copyPhase[granule])
+      if (known.of(block.ordering.phases(barrier - 1)) <= copyPhase[granule])
         block.report(ReportKind::UnobservedCopy, where,
-                     fmt::format("reads {}, but has not observed phase {} of {}, which completes the copy into it", Block::name(from),
-                                 copyPhase[granule], block.mbarriers.describe(barrier - 1)));
+                     fmt::format("reads {}, but has not observed phase {} of {}, which completes the copy into it",
+                                 Block::name(from), copyPhase[granule], block.mbarriers.describe(barrier - 1)));
     openWords(granule);
     for (uint32_t word = from / 4; word * 4 < to; ++word) {
       Word &entry = words[word];
@@ -155,7 +176,8 @@ void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
       if (entry.writer != nobody && entry.writer != self && entry.writeMask & bits &&
           block.ordering.known(self, entry.writer) < entry.writeTime)
         block.report(ReportKind::DataRace, where,
-                     fmt::format("thread {} wrote {} and nothing orders that before this read", entry.writer, Block::name(word * 4)));
+                     fmt::format("thread {} wrote {} and nothing orders that before this read", entry.writer,
+                                 Block::name(word * 4)));
       recordRead(entry);
     }
   }
@@ -163,17 +185,19 @@ void Shadow::read(uint32_t offset, uint32_t bytes, const char *where) {
 
 void Shadow::write(uint32_t offset, uint32_t bytes, bool atomic, const char *where) {
   uint32_t self = block.self().index, end = offset + bytes, now = block.ordering.now();
+  Knowledge known(block);
   for (uint32_t granule = offset / 16; granule * 16 < end; ++granule) {
     uint32_t from = std::max(offset, granule * 16), to = std::min(end, granule * 16 + 16);
     uint32_t mask = (1u << (to - granule * 16)) - (1u << (from - granule * 16));
     if (atomic && (initialised[granule] & mask) != mask)
-      block.report(ReportKind::UninitialisedRead, where, fmt::format("reads {}, which nobody has written", Block::name(from)));
-    checkAsyncReaders(granule, "a write", where);
+      block.report(ReportKind::UninitialisedRead, where,
+                   fmt::format("reads {}, which nobody has written", Block::name(from)));
+    checkAsyncReaders(granule, known, "a write", where);
     if (uint8_t barrier = copyBarrier[granule]) {
-      if (block.ordering.known(self, block.ordering.phases(barrier - 1)) <= copyPhase[granule])
+      if (known.of(block.ordering.phases(barrier - 1)) <= copyPhase[granule])
         block.report(ReportKind::UnobservedCopy, where,
-                     fmt::format("writes {}, but has not observed phase {} of {}, which completes a copy into it", Block::name(from),
-                                 copyPhase[granule], block.mbarriers.describe(barrier - 1)));
+                     fmt::format("writes {}, but has not observed phase {} of {}, which completes a copy into it",
+                                 Block::name(from), copyPhase[granule], block.mbarriers.describe(barrier - 1)));
       copyBarrier[granule] = 0;
     }
     for (uint32_t half = 0; half < 2; ++half)
@@ -199,29 +223,33 @@ void Shadow::checkWordOverwritten(Word &word, uint32_t offset, const char *where
   uint32_t self = block.self().index, reader;
   if (word.writer != nobody) {
     if (word.writer != self && block.ordering.known(self, word.writer) < word.writeTime)
-      block.report(ReportKind::DataRace, where,
-                   fmt::format("thread {} wrote {} and nothing orders that before this copy", word.writer, Block::name(offset)));
+      block.report(
+          ReportKind::DataRace, where,
+          fmt::format("thread {} wrote {} and nothing orders that before this copy", word.writer, Block::name(offset)));
     else if (block.ordering.knownProxied(self, word.writer) < word.writeTime)
-      block.report(ReportKind::MissingProxyFence, where,
-                   fmt::format("overwrites {}, which thread {} wrote through the generic proxy, without fence.proxy.async between",
-                               Block::name(offset), word.writer));
+      block.report(
+          ReportKind::MissingProxyFence, where,
+          fmt::format(
+              "overwrites {}, which thread {} wrote through the generic proxy, without fence.proxy.async between",
+              Block::name(offset), word.writer));
   }
   if (!readersBefore(word, reader))
     block.report(ReportKind::StageReusedEarly, where,
-                 fmt::format("a copy overwrites {}, which thread {} may still read: nothing orders that read before", Block::name(offset),
-                             reader));
+                 fmt::format("a copy overwrites {}, which thread {} may still read: nothing orders that read before",
+                             Block::name(offset), reader));
   if (word.readers)
     freeVectors.push_back(uint16_t(word.readers - 1));
 }
 
 void Shadow::copyInto(uint32_t offset, uint32_t bytes, uint32_t barrier, uint32_t phase, const char *where) {
-  uint32_t self = block.self().index;
+  Knowledge known(block);
   for (uint32_t granule = offset / 16; granule < (offset + bytes + 15) / 16; ++granule) {
-    checkAsyncReaders(granule, "a copy", where);
+    checkAsyncReaders(granule, known, "a copy", where);
     if (uint8_t earlier = copyBarrier[granule])
-      if (block.ordering.known(self, block.ordering.phases(earlier - 1)) <= copyPhase[granule])
+      if (known.of(block.ordering.phases(earlier - 1)) <= copyPhase[granule])
         block.report(ReportKind::StageReusedEarly, where,
-                     fmt::format("a copy overwrites {}, into which an earlier copy may still be under way: phase {} of {} was not observed",
+                     fmt::format("a copy overwrites {}, into which an earlier copy may still be under way: phase {} of "
+                                 "{} was not observed",
                                  Block::name(granule * 16), copyPhase[granule], block.mbarriers.describe(earlier - 1)));
     if (flags[granule]) {
       for (uint32_t half = 0; half < 2; ++half)
@@ -268,9 +296,10 @@ bool Shadow::check(const ReadNeeds &needs, uint32_t thread, const char *what, co
   }
   for (const ReadNeeds::Copy &copy : needs.copies)
     if (block.ordering.known(thread, block.ordering.phases(copy.barrier)) <= copy.phase) {
-      block.reportAs(int(thread), ReportKind::UnobservedCopy, where,
-                     fmt::format("{} reads {}, but this thread has not observed phase {} of {}, which completes the copy into it", what,
-                                 Block::name(copy.granule * 16), copy.phase, block.mbarriers.describe(copy.barrier)));
+      block.reportAs(
+          int(thread), ReportKind::UnobservedCopy, where,
+          fmt::format("{} reads {}, but this thread has not observed phase {} of {}, which completes the copy into it",
+                      what, Block::name(copy.granule * 16), copy.phase, block.mbarriers.describe(copy.barrier)));
       good = false;
     }
   for (uint32_t writer : needs.writers) {
@@ -282,8 +311,10 @@ bool Shadow::check(const ReadNeeds &needs, uint32_t thread, const char *what, co
       block.reportAs(int(thread), ReportKind::DataRace, where,
                      fmt::format("{} reads what thread {} wrote, and nothing orders that write before", what, writer));
     else
-      block.reportAs(int(thread), ReportKind::MissingProxyFence, where,
-                     fmt::format("{} reads what thread {} wrote through the generic proxy, without fence.proxy.async between", what, writer));
+      block.reportAs(
+          int(thread), ReportKind::MissingProxyFence, where,
+          fmt::format("{} reads what thread {} wrote through the generic proxy, without fence.proxy.async between",
+                      what, writer));
   }
   return good;
 }

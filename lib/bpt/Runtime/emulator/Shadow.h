@@ -1,5 +1,5 @@
-// What is known about each byte of a block's shared memory: who wrote and read it last, and how. 16 bytes (a granule) is the unit of the
-// async proxy, 4 bytes (a word) that of generic accesses.
+// What is known about each byte of a block's shared memory: who wrote and read it last, and how. 16 bytes (a granule)
+// is the unit of the async proxy, 4 bytes (a word) that of generic accesses.
 #pragma once
 #include "Ordering.h"
 #include <cstdint>
@@ -8,11 +8,13 @@
 namespace bpt::emulator {
 class Block;
 
-constexpr uint32_t windowBytes = 1u << 18;       ///< shared addresses have 18 bits in descriptors
-constexpr uint32_t reservedBytes = 1024;         ///< the hardware keeps the first KiB of a block's shared memory
-constexpr uint32_t maxDynamicBytes = 227 * 1024; ///< a block may ask for (CUDA C++ Programming Guide, compute capability 9.0)
+constexpr uint32_t windowBytes = 1u << 18; ///< shared addresses have 18 bits in descriptors
+constexpr uint32_t reservedBytes = 1024;   ///< the hardware keeps the first KiB of a block's shared memory
+constexpr uint32_t maxDynamicBytes =
+    227 * 1024; ///< a block may ask for (CUDA C++ Programming Guide, compute capability 9.0)
 
-/// What one asynchronous operation needs to know before it may read a set of granules: collected once, checked for each thread.
+/// What one asynchronous operation needs to know before it may read a set of granules: collected once, checked for each
+/// thread.
 struct ReadNeeds {
   /// Phases of mbarriers that must have been observed: copies completed by them wrote the granules.
   struct Copy {
@@ -54,14 +56,27 @@ private:
   struct Word {
     uint32_t writeTime, readTime;
     uint16_t writer, reader;
-    uint16_t readers;      ///< 1 + index into `readVectors` when several threads read
-    uint8_t writeMask;     ///< bytes of the last write
-    uint8_t atomic;        ///< the last write was one
+    uint16_t readers;  ///< 1 + index into `readVectors` when several threads read
+    uint8_t writeMask; ///< bytes of the last write
+    uint8_t atomic;    ///< the last write was one
   };
 
   void openWords(uint32_t granule);
   void collect(uint32_t granule, ReadNeeds &needs);
-  void checkAsyncReaders(uint32_t granule, const char *what, const char *where);
+  /// What the running thread knows, asked again and again during one operation.
+  class Knowledge {
+  public:
+    explicit Knowledge(const Block &block);
+    uint32_t of(uint32_t component);
+
+  private:
+    const Block &block;
+    uint32_t self, next = 0;
+    struct Entry {
+      uint32_t component, value;
+    } entries[4];
+  };
+  void checkAsyncReaders(uint32_t granule, Knowledge &known, const char *what, const char *where);
   void checkWordWrite(Word &word, uint32_t offset, uint8_t mask, bool atomic, const char *where);
   void checkWordOverwritten(Word &word, uint32_t offset, const char *where);
   bool readersBefore(const Word &word, uint32_t &reader) const;

@@ -17,12 +17,13 @@ uint32_t elementBytes(TensorType type) {
 }
 
 static OperandSwizzle swizzleOf(const TensorMap &map) {
-  static const OperandSwizzle kinds[] = {OperandSwizzle::None, OperandSwizzle::B32, OperandSwizzle::B64, OperandSwizzle::B128};
+  static const OperandSwizzle kinds[] = {OperandSwizzle::None, OperandSwizzle::B32, OperandSwizzle::B64,
+                                         OperandSwizzle::B128};
   return kinds[map.swizzle];
 }
 
-Status encodeTensorMap(TensorMap &map, void *base, TensorType type, uint32_t rank, const uint64_t *sizes, const uint64_t *strides,
-                       const uint32_t *box, Swizzle swizzle) {
+Status encodeTensorMap(TensorMap &map, void *base, TensorType type, uint32_t rank, const uint64_t *sizes,
+                       const uint64_t *strides, const uint32_t *box, Swizzle swizzle) {
   // The limits are those of cuTensorMapEncodeTiled in the CUDA Driver API, 6.31 (tensor map object management).
   if (rank < 1 || rank > 5)
     return badInput(fmt::format("expected a tensor map of rank 1 to 5, but got {}", rank));
@@ -39,18 +40,22 @@ Status encodeTensorMap(TensorMap &map, void *base, TensorType type, uint32_t ran
     if (i + 1 < rank) {
       map.strides[i] = strides[i];
       if (strides[i] % 16 || strides[i] >= uint64_t(1) << 40)
-        return badInput(fmt::format("expected stride {} of a tensor map to be a multiple of 16 below 2^40, but got {}", i, strides[i]));
+        return badInput(fmt::format("expected stride {} of a tensor map to be a multiple of 16 below 2^40, but got {}",
+                                    i, strides[i]));
     }
   }
   uint32_t rowBytes = box[0] * elementBytes(type);
   if (rowBytes % 16)
-    return badInput(fmt::format("expected box rows of a tensor map to be a multiple of 16 bytes, but got {}", rowBytes));
+    return badInput(
+        fmt::format("expected box rows of a tensor map to be a multiple of 16 bytes, but got {}", rowBytes));
   static const uint32_t widths[] = {~0u, 32, 64, 128};
   if (rowBytes > widths[uint32_t(swizzle)])
-    return badInput(fmt::format("expected box rows of at most {} bytes with this swizzle, but got {}", widths[uint32_t(swizzle)], rowBytes));
+    return badInput(fmt::format("expected box rows of at most {} bytes with this swizzle, but got {}",
+                                widths[uint32_t(swizzle)], rowBytes));
   // Narrower rows are legal, but what the hardware leaves between them is not documented.
   if (swizzle != Swizzle::None && rowBytes != widths[uint32_t(swizzle)])
-    return badInput(fmt::format("the emulator needs box rows of {} bytes with this swizzle, but got {}", widths[uint32_t(swizzle)], rowBytes));
+    return badInput(fmt::format("the emulator needs box rows of {} bytes with this swizzle, but got {}",
+                                widths[uint32_t(swizzle)], rowBytes));
   map.magic = tensorMapMagic;
   map.base = static_cast<uint8_t *>(base);
   map.rank = uint8_t(rank);
@@ -68,7 +73,8 @@ uint32_t tileBytes(const TensorMap &map) {
 
 namespace {
 
-/// A row of the box: where it lies in shared memory (before swizzling), and which of its bytes lie inside the tensor, from `global` on.
+/// A row of the box: where it lies in shared memory (before swizzling), and which of its bytes lie inside the tensor,
+/// from `global` on.
 struct Row {
   uint32_t shared, from, to;
   uint8_t *global;
@@ -77,7 +83,8 @@ struct Row {
 /// Calls `visit(row)` for the box rows in order; `global` is null and [from, to) empty for rows that lie outside.
 template <typename F> void forRows(const TensorMap &map, uint32_t offset, const int32_t *c, F visit) {
   uint32_t size = elementBytes(TensorType(map.type)), rowBytes = map.box[0] * size;
-  int64_t low = std::max<int64_t>(0, -int64_t(c[0])), high = std::min<int64_t>(map.box[0], int64_t(map.sizes[0]) - c[0]);
+  int64_t low = std::max<int64_t>(0, -int64_t(c[0])),
+          high = std::min<int64_t>(map.box[0], int64_t(map.sizes[0]) - c[0]);
   uint32_t index[5] = {};
   uint32_t rows = uint32_t(map.box[1]) * map.box[2] * map.box[3] * map.box[4];
   for (uint32_t row = 0; row < rows; ++row) {
@@ -111,7 +118,8 @@ void checkRows(Block &block, const TensorMap &map, const int32_t *coordinates, A
   });
 }
 
-template <typename T, typename F> void reduceRow(const Row &row, const uint8_t *window, OperandSwizzle kind, F combine) {
+template <typename T, typename F>
+void reduceRow(const Row &row, const uint8_t *window, OperandSwizzle kind, F combine) {
   for (uint32_t at = row.from; at < row.to; at += sizeof(T)) {
     T value, old;
     memcpy(&value, window + swizzle(row.shared + at, kind), sizeof(T));
@@ -168,7 +176,8 @@ void loadTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t
   });
 }
 
-void storeTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t *coordinates, Reduction reduction, const char *where) {
+void storeTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t *coordinates, Reduction reduction,
+               const char *where) {
   checkRows(block, map, coordinates, reduction == Reduction::None ? Access::Write : Access::Atomic, where);
   OperandSwizzle kind = swizzleOf(map);
   auto type = TensorType(map.type);
@@ -184,7 +193,8 @@ void storeTile(Block &block, const TensorMap &map, uint32_t offset, const int32_
     return;
   }
   bool integers = type == TensorType::I32;
-  if (!integers && (reduction != Reduction::Add || type == TensorType::U8 || type == TensorType::TF32 || type == TensorType::F16))
+  if (!integers &&
+      (reduction != Reduction::Add || type == TensorType::U8 || type == TensorType::TF32 || type == TensorType::F16))
     block.fail(ReportKind::Unsupported, where, "this reduction of this element type is not emulated");
   if (integers && reduction > Reduction::Xor)
     block.fail(ReportKind::Unsupported, where, "inc and dec reductions are not emulated");

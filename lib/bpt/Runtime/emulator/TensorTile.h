@@ -14,6 +14,7 @@ uint32_t tileBytes(const TensorMap &map);
 void loadTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t *coordinates, const char *where);
 
 /// Copies or reduces the box to global memory; elements outside the tensor are left out.
-void storeTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t *coordinates, Reduction reduction, const char *where);
+void storeTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t *coordinates, Reduction reduction,
+               const char *where);
 
 } // namespace bpt::emulator

@@ -7,9 +7,10 @@
 namespace bpt::emulator {
 
 static const char *nameOf(Collective kind) {
-  static const char *const names[] = {"bar.warp.sync", "shfl.sync.up", "shfl.sync.down", "shfl.sync.bfly", "shfl.sync.idx", "elect.sync",
-                                      "vote.sync.all", "vote.sync.any", "vote.sync.uni", "vote.sync.ballot", "match.any.sync",
-                                      "match.all.sync", "stmatrix", "ldmatrix", "setmaxnreg"};
+  static const char *const names[] = {"bar.warp.sync", "shfl.sync.up",     "shfl.sync.down", "shfl.sync.bfly",
+                                      "shfl.sync.idx", "elect.sync",       "vote.sync.all",  "vote.sync.any",
+                                      "vote.sync.uni", "vote.sync.ballot", "match.any.sync", "match.all.sync",
+                                      "stmatrix",      "ldmatrix",         "setmaxnreg"};
   return names[int(kind)];
 }
 
@@ -50,7 +51,8 @@ const uint64_t *Warps::exchange(Collective kind, uint32_t mask, uint64_t value, 
   Thread &self = block.self();
   uint32_t warp = self.index / 32, lane = self.index % 32;
   if (!(mask >> lane & 1))
-    block.fail(ReportKind::DivergentCollective, where, fmt::format("lane {} is not in its own member mask {:#x}", lane, mask));
+    block.fail(ReportKind::DivergentCollective, where,
+               fmt::format("lane {} is not in its own member mask {:#x}", lane, mask));
   std::vector<Meeting> &list = meetings[warp];
   if (list.empty())
     list.reserve(64); // results are pointers into it
@@ -77,11 +79,12 @@ const uint64_t *Warps::exchange(Collective kind, uint32_t mask, uint64_t value, 
     meeting->where = where;
   } else if (meeting->kind != kind) {
     block.fail(ReportKind::DivergentCollective, where,
-               fmt::format("lane {} is in {} while others of its warp are in {} [{}]", lane, nameOf(kind), nameOf(meeting->kind),
-                           meeting->where));
+               fmt::format("lane {} is in {} while others of its warp are in {} [{}]", lane, nameOf(kind),
+                           nameOf(meeting->kind), meeting->where));
   } else if (aligned && strcmp(meeting->where, where) != 0) {
-    block.report(ReportKind::DivergentCollective, where,
-                 fmt::format("lane {} is at a different {} than others of its warp [{}]", lane, nameOf(kind), meeting->where));
+    block.report(
+        ReportKind::DivergentCollective, where,
+        fmt::format("lane {} is at a different {} than others of its warp [{}]", lane, nameOf(kind), meeting->where));
   }
   meeting->values[lane] = value;
   meeting->arrived |= 1u << lane;

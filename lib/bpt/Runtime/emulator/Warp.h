@@ -8,8 +8,21 @@ namespace bpt::emulator {
 class Block;
 
 enum class Collective : uint8_t {
-  Sync, ShuffleUp, ShuffleDown, ShuffleButterfly, ShuffleIndex, Elect, VoteAll, VoteAny, VoteUniform, VoteBallot, MatchAny, MatchAll,
-  StoreMatrix, LoadMatrix, SetRegisters
+  Sync,
+  ShuffleUp,
+  ShuffleDown,
+  ShuffleButterfly,
+  ShuffleIndex,
+  Elect,
+  VoteAll,
+  VoteAny,
+  VoteUniform,
+  VoteBallot,
+  MatchAny,
+  MatchAll,
+  StoreMatrix,
+  LoadMatrix,
+  SetRegisters
 };
 
 class Warps {
@@ -17,8 +30,9 @@ public:
   explicit Warps(Block &block) : block(block) {}
   void reset(uint32_t warps);
 
-  /// Brings `value` and waits until all threads of `mask` that still run have brought theirs; returns the 32 values, which stay
-  /// valid until the thread's next collective. Collectives that are `aligned` must come from the same instruction.
+  /// Brings `value` and waits until all threads of `mask` that still run have brought theirs; returns the 32 values,
+  /// which stay valid until the thread's next collective. Collectives that are `aligned` must come from the same
+  /// instruction.
   const uint64_t *exchange(Collective kind, uint32_t mask, uint64_t value, bool aligned, const char *where);
   /// A thread has ended: nobody waits for it any more.
   void threadEnded(uint32_t thread);

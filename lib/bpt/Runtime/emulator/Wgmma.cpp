@@ -9,7 +9,8 @@
 
 namespace bpt::emulator {
 
-// A tag is a quiet NaN that arithmetic does not make: sign, 15 bits that number the operation, 7 bits that number the register.
+// A tag is a quiet NaN that arithmetic does not make: sign, 15 bits that number the operation, 7 bits that number the
+// register.
 constexpr uint32_t tagBase = 0xffc00000, tagCount = 1u << 15, maxRegisters = 128;
 constexpr uint32_t maxAccumulators = 64; ///< kept at a time, of the emulator
 
@@ -94,8 +95,8 @@ WgmmaUnit::Result *WgmmaUnit::result(float value, uint32_t &registerIndex) {
 }
 
 /// The first thread of a warpgroup to issue its operation `number` makes it.
-WgmmaUnit::Operation &WgmmaUnit::begin(Warpgroup &warpgroup, uint32_t number, const WgmmaShape &shape, uint64_t a, uint64_t b,
-                                       bool registers, uint32_t group, const char *where) {
+WgmmaUnit::Operation &WgmmaUnit::begin(Warpgroup &warpgroup, uint32_t number, const WgmmaShape &shape, uint64_t a,
+                                       uint64_t b, bool registers, uint32_t group, const char *where) {
   if (warpgroup.idle.empty())
     warpgroup.idle.push_back(std::make_unique<Operation>());
   Operation &operation = *warpgroup.open.emplace_back(std::move(warpgroup.idle.back()));
@@ -136,26 +137,30 @@ void WgmmaUnit::collectOperands(Operation &operation, uint32_t warpgroup) {
                    fmt::format("descriptor {:#x} of {}: {}", bits, name, text));
     };
     if (d.baseOffset)
-      block.fail(ReportKind::Unsupported, operation.where, fmt::format("descriptor {:#x} of {} has a base offset", bits, name));
+      block.fail(ReportKind::Unsupported, operation.where,
+                 fmt::format("descriptor {:#x} of {} has a base offset", bits, name));
     if (bits & 0xcffful << 48 & ~(7ul << 49) & ~(3ul << 62) || bits >> 46 & 3 || bits >> 30 & 3 || bits >> 14 & 3)
       bad("bits that must be zero are set");
     // The pattern repeats every `repeat` bytes of the address; without a base offset every repeat must start there.
     if (d.swizzle != OperandSwizzle::None) {
       if (d.start % repeat / width)
-        bad(fmt::format("the start address {} is not in the first row of the {}-byte swizzle pattern", Block::name(d.start), repeat));
+        bad(fmt::format("the start address {} is not in the first row of the {}-byte swizzle pattern",
+                        Block::name(d.start), repeat));
       bool usesLeading = transposed && extent * 2 > width, usesStride = transposed ? true : extent > 8;
       if (usesStride && d.stride % repeat)
-        bad(fmt::format("the stride byte offset {} is not a multiple of the {}-byte swizzle pattern", d.stride, repeat));
+        bad(fmt::format("the stride byte offset {} is not a multiple of the {}-byte swizzle pattern", d.stride,
+                        repeat));
       if (usesLeading && d.leading % repeat)
-        bad(fmt::format("the leading byte offset {} is not a multiple of the {}-byte swizzle pattern", d.leading, repeat));
+        bad(fmt::format("the leading byte offset {} is not a multiple of the {}-byte swizzle pattern", d.leading,
+                        repeat));
       if (!transposed && d.start % width + 32 > width)
         bad("the 32 bytes of a row cross the swizzle's width");
     }
     auto touch = [&](uint32_t address) {
       if (address < reservedBytes || address + 16 > reservedBytes + block.sharedBytes)
         block.fail(ReportKind::OutOfBounds, operation.where,
-                   fmt::format("operand {} at {} is outside the {} bytes of dynamic shared memory", name, Block::name(address),
-                               block.sharedBytes));
+                   fmt::format("operand {} at {} is outside the {} bytes of dynamic shared memory", name,
+                               Block::name(address), block.sharedBytes));
       block.shadow.wgmmaReads(address / 16, warpgroup, operation.group, operation.needs);
     };
     if (!transposed)
@@ -186,7 +191,8 @@ void WgmmaUnit::takeAccumulators(Operation &operation, const float *registers, u
     for (uint32_t i = 0; i < count; ++i)
       same &= bits[i] == first + i;
     if (!same) {
-      block.report(ReportKind::MissingWait, where, "accumulator registers mix results of several wgmmas, or come in another order");
+      block.report(ReportKind::MissingWait, where,
+                   "accumulator registers mix results of several wgmmas, or come in another order");
       tag = 0;
     } else if (operation.joined && operation.inputTag != tag) {
       block.report(ReportKind::NonUniformOperands, where, "threads of the warpgroup continue different accumulators");
@@ -194,7 +200,8 @@ void WgmmaUnit::takeAccumulators(Operation &operation, const float *registers, u
       if (input->consumed)
         block.report(ReportKind::MissingWait, where, "continues an accumulator that a later wgmma has overwritten");
       if (input->warpgroup != block.self().index / 128 || accumulators[input->accumulator]->n != operation.shape.n)
-        block.report(ReportKind::MissingWait, where, "continues an accumulator of another warpgroup or shape that is in flight");
+        block.report(ReportKind::MissingWait, where,
+                     "continues an accumulator of another warpgroup or shape that is in flight");
       input->consumed = true;
       operation.inputTag = tag;
       operation.accumulator = input->accumulator;
@@ -224,14 +231,15 @@ void WgmmaUnit::takeAccumulators(Operation &operation, const float *registers, u
   }
 }
 
-void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t *a, uint64_t aDescriptor, uint64_t bDescriptor,
-                      const char *where) {
+void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t *a, uint64_t aDescriptor,
+                      uint64_t bDescriptor, const char *where) {
   Thread &self = block.self();
   uint32_t group = self.index / 128, lane = self.index % 128;
   if (group * 128 + 128 > block.threadCount())
     block.fail(ReportKind::DivergentCollective, where, "the last threads of the block are not a whole warpgroup");
   if (shape.n % 8 || shape.n < 8 || shape.n > 256)
-    block.fail(ReportKind::BadDescriptor, where, fmt::format("expected N to be a multiple of 8 in [8, 256], but got {}", shape.n));
+    block.fail(ReportKind::BadDescriptor, where,
+               fmt::format("expected N to be a multiple of 8 in [8, 256], but got {}", shape.n));
   Warpgroup &warpgroup = *warpgroups[group];
   WgmmaThread &own = self.wgmma;
   if (!own.fenced)
@@ -247,16 +255,21 @@ void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t 
                    fmt::format("another thread of the warpgroup is at a different wgmma [{}]", operation->where));
     if (packWgmma(operation->shape) != packWgmma(shape) || operation->registers != fromRegisters ||
         (!fromRegisters && operation->a != aDescriptor) || operation->b != bDescriptor)
-      block.report(ReportKind::NonUniformOperands, where, "descriptors or shape differ over the threads of the warpgroup");
+      block.report(ReportKind::NonUniformOperands, where,
+                   "descriptors or shape differ over the threads of the warpgroup");
     if (operation->group != own.committed + 1)
-      block.report(ReportKind::DivergentCollective, where, "threads of the warpgroup have committed different numbers of groups");
+      block.report(ReportKind::DivergentCollective, where,
+                   "threads of the warpgroup have committed different numbers of groups");
   } else {
     operation = &begin(warpgroup, number, shape, aDescriptor, bDescriptor, fromRegisters, own.committed + 1, where);
   }
-  // Threads that know the same as one that was found to know enough need no check of their own, as long as no thread's own writes matter.
-  bool known = operation->checkedLike >= 0 && operation->needs.writers.empty() &&
-               block.ordering.sameKnowledge(uint32_t(operation->checkedLike), self.index);
-  if (!known && block.shadow.check(operation->needs, self.index, "wgmma", where))
+  // A thread that knows the same as one that was found to know enough knows enough, but perhaps of that one's own
+  // writes.
+  const ReadNeeds &needs = operation->needs;
+  int like = operation->checkedLike;
+  bool known = like >= 0 && block.ordering.sameKnowledge(uint32_t(like), self.index) &&
+               block.ordering.knownProxied(self.index, uint32_t(like)) >= needs.written[like];
+  if (!known && block.shadow.check(needs, self.index, "wgmma", where))
     operation->checkedLike = int(self.index);
   takeAccumulators(*operation, registers, lane, where);
   if (fromRegisters) {
@@ -267,7 +280,8 @@ void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t 
     else
       for (uint32_t i = 0; i < 8; ++i) {
         auto bits = uint16_t(a[i / 2] >> (i % 2 * 16));
-        to[fragmentRow16(lane, i) * 16 + fragmentColumn16(lane, i)] = shape.type == WgmmaType::F16 ? fromF16(bits) : fromBF16(bits);
+        to[fragmentRow16(lane, i) * 16 + fragmentColumn16(lane, i)] =
+            shape.type == WgmmaType::F16 ? fromF16(bits) : fromBF16(bits);
       }
   }
   uint32_t first = tagBase | operation->tag << 7;
@@ -279,8 +293,8 @@ void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t 
 }
 
 /// Reads an operand into a dense f32 panel: `to[mn * mnStep + k * kStep]`.
-static void gather(const uint8_t *window, uint64_t bits, uint32_t extent, bool transposed, WgmmaType type, bool negate, float *to,
-                   uint32_t mnStep, uint32_t kStep) {
+static void gather(const uint8_t *window, uint64_t bits, uint32_t extent, bool transposed, WgmmaType type, bool negate,
+                   float *to, uint32_t mnStep, uint32_t kStep) {
   OperandDescriptor d = decodeDescriptor(bits);
   float sign = negate ? -1.0f : 1.0f;
   if (type == WgmmaType::TF32) {
@@ -327,8 +341,10 @@ void WgmmaUnit::execute(Warpgroup &warpgroup, Operation &operation) {
     for (float &value : operation.fragments)
       value = -value;
   }
-  gather(block.window, operation.b, shape.n, shape.transposeB, shape.type, shape.negateB, warpgroup.right.data(), 1, shape.n);
-  multiply64(accumulators[operation.accumulator]->values.data(), left, warpgroup.right.data(), shape.n, k, shape.scaleD);
+  gather(block.window, operation.b, shape.n, shape.transposeB, shape.type, shape.negateB, warpgroup.right.data(), 1,
+         shape.n);
+  multiply64(accumulators[operation.accumulator]->values.data(), left, warpgroup.right.data(), shape.n, k,
+             shape.scaleD);
   results[operation.tag].ready = true;
   ++executed;
   ++warpgroup.executed;
@@ -358,7 +374,8 @@ float WgmmaUnit::resolve(Result &result, uint32_t registerIndex, uint32_t lane) 
   Accumulator &accumulator = *accumulators[result.accumulator];
   if (++accumulator.resolved == 64 * accumulator.n)
     accumulator.used = false;
-  return accumulator.values[accumulatorRow(lane, registerIndex) * accumulator.n + accumulatorColumn(lane, registerIndex)];
+  return accumulator
+      .values[accumulatorRow(lane, registerIndex) * accumulator.n + accumulatorColumn(lane, registerIndex)];
 }
 
 void WgmmaUnit::wait(uint32_t pending, float *registers, uint32_t count, const uint8_t *used, const char *where) {
@@ -401,8 +418,8 @@ float WgmmaUnit::use(float value, const char *where) {
     block.report(ReportKind::MissingCommit, where, "uses an accumulator register whose wgmma was never committed");
   else if (found->group > own.finished)
     block.report(ReportKind::MissingWait, where,
-                 fmt::format("uses an accumulator register of wgmma group {} while only group {} has been waited for", found->group,
-                             own.finished));
+                 fmt::format("uses an accumulator register of wgmma group {} while only group {} has been waited for",
+                             found->group, own.finished));
   else
     return resolve(*found, index, block.self().index % 128);
   return value;

@@ -1,8 +1,9 @@
 // Warpgroup matrix products (PTX ISA 8.7, 9.7.15).
 //
-// A thread that issues a wgmma leaves its part of the operands and goes on; the last of the 128 threads computes the product. Accumulator
-// registers hold tags until a wait of the group replaces them: so a value used too early is seen in every mode, and a chain of wgmmas never
-// moves its accumulators between the matrix and the fragments of the threads.
+// A thread that issues a wgmma leaves its part of the operands and goes on; the last of the 128 threads computes the
+// product. Accumulator registers hold tags until a wait of the group replaces them: so a value used too early is seen
+// in every mode, and a chain of wgmmas never moves its accumulators between the matrix and the fragments of the
+// threads.
 #pragma once
 #include "Shadow.h"
 #include "bpt/Runtime/EmulatorABI.h"
@@ -16,10 +17,10 @@ class Block;
 
 /// What a thread knows about its own wgmmas.
 struct WgmmaThread {
-  uint32_t issued = 0;    ///< operations
-  uint32_t uncommitted = 0; ///< operations since the last commit
-  uint32_t committed = 0; ///< groups
-  uint32_t finished = 0;  ///< groups waited for
+  uint32_t issued = 0;             ///< operations
+  uint32_t uncommitted = 0;        ///< operations since the last commit
+  uint32_t committed = 0;          ///< groups
+  uint32_t finished = 0;           ///< groups waited for
   uint32_t lastOperation[64] = {}; ///< 1 + number of the last operation of a group, by group modulo 64
   bool fenced = false;
 };
@@ -30,8 +31,8 @@ public:
   ~WgmmaUnit();
   void reset(uint32_t threads);
 
-  void issue(float *accumulators, const WgmmaShape &shape, const uint32_t *a, uint64_t aDescriptor, uint64_t bDescriptor,
-             const char *where);
+  void issue(float *accumulators, const WgmmaShape &shape, const uint32_t *a, uint64_t aDescriptor,
+             uint64_t bDescriptor, const char *where);
   void fence();
   void commit();
   void wait(uint32_t pending, float *registers, uint32_t count, const uint8_t *used, const char *where);
@@ -59,8 +60,8 @@ private:
   struct Warpgroup;
 
   Accumulator &newAccumulator(uint32_t n, uint32_t &index);
-  Operation &begin(Warpgroup &warpgroup, uint32_t number, const WgmmaShape &shape, uint64_t a, uint64_t b, bool registers,
-                   uint32_t group, const char *where);
+  Operation &begin(Warpgroup &warpgroup, uint32_t number, const WgmmaShape &shape, uint64_t a, uint64_t b,
+                   bool registers, uint32_t group, const char *where);
   void takeAccumulators(Operation &operation, const float *registers, uint32_t lane, const char *where);
   void collectOperands(Operation &operation, uint32_t warpgroup);
   void execute(Warpgroup &warpgroup, Operation &operation);

@@ -1,5 +1,5 @@
-// Where the elements of wgmma operands lie: fragments in registers, tiles in shared memory, descriptors. Pure functions, tested against CUTLASS's
-// layouts (test/Emulator/layout_test.cpp).
+// Where the elements of wgmma operands lie: fragments in registers, tiles in shared memory, descriptors. Pure
+// functions, tested against CUTLASS's layouts (test/Emulator/layout_test.cpp).
 #pragma once
 #include <cstdint>
 
@@ -40,8 +40,9 @@ constexpr OperandDescriptor decodeDescriptor(uint64_t bits) {
   return descriptor;
 }
 
-/// Byte address of element (`mn`, `k`) of a K-major operand, elements of `size` bytes (cute/arch/mma_sm90_desc.hpp, make_gmma_desc<Major::K>:
-/// swizzled ((8,m),(T,2)):((wT,SBO),(1,T)), not swizzled ((8,m),(T,2)):((1T,SBO),(1,LBO)), T elements of 16 bytes).
+/// Byte address of element (`mn`, `k`) of a K-major operand, elements of `size` bytes (cute/arch/mma_sm90_desc.hpp,
+/// make_gmma_desc<Major::K>: swizzled ((8,m),(T,2)):((wT,SBO),(1,T)), not swizzled ((8,m),(T,2)):((1T,SBO),(1,LBO)), T
+/// elements of 16 bytes).
 constexpr uint32_t kMajorAddress(const OperandDescriptor &d, uint32_t mn, uint32_t k, uint32_t size) {
   uint32_t bytes = k * size;
   if (d.swizzle == OperandSwizzle::None)
@@ -49,7 +50,8 @@ constexpr uint32_t kMajorAddress(const OperandDescriptor &d, uint32_t mn, uint32
   return swizzle(d.start + mn / 8 * d.stride + mn % 8 * swizzleWidth(d.swizzle) + bytes, d.swizzle);
 }
 
-/// The same for an MN-major operand of 2-byte elements (make_gmma_desc<Major::MN>: swizzled ((T,w,m),(8,k)):((1,T,LBO),(wT,SBO)), not swizzled
+/// The same for an MN-major operand of 2-byte elements (make_gmma_desc<Major::MN>: swizzled
+/// ((T,w,m),(8,k)):((1,T,LBO),(wT,SBO)), not swizzled
 /// ((T,1,m),(8,k)):((1,T,SBO),(1T,LBO))).
 constexpr uint32_t mnMajorAddress(const OperandDescriptor &d, uint32_t mn, uint32_t k) {
   uint32_t width = swizzleWidth(d.swizzle), perRow = width / 2;
@@ -58,17 +60,28 @@ constexpr uint32_t mnMajorAddress(const OperandDescriptor &d, uint32_t mn, uint3
   return swizzle(d.start + mn / perRow * outer + mn % perRow * 2 + k / 8 * inner + k % 8 * width, d.swizzle);
 }
 
-/// Row and column of an accumulator register of a thread in its warpgroup: PTX ISA 8.7, 9.7.15.5.1 "Matrix D"; CLayout_64xN in
-/// cute/atom/mma_traits_sm90_gmma.hpp.
-constexpr uint32_t accumulatorRow(uint32_t thread, uint32_t index) { return thread / 32 * 16 + thread % 32 / 4 + index / 2 % 2 * 8; }
-constexpr uint32_t accumulatorColumn(uint32_t thread, uint32_t index) { return index / 4 * 8 + thread % 4 * 2 + index % 2; }
+/// Row and column of an accumulator register of a thread in its warpgroup: PTX ISA 8.7, 9.7.15.5.1 "Matrix D";
+/// CLayout_64xN in cute/atom/mma_traits_sm90_gmma.hpp.
+constexpr uint32_t accumulatorRow(uint32_t thread, uint32_t index) {
+  return thread / 32 * 16 + thread % 32 / 4 + index / 2 % 2 * 8;
+}
+constexpr uint32_t accumulatorColumn(uint32_t thread, uint32_t index) {
+  return index / 4 * 8 + thread % 4 * 2 + index % 2;
+}
 
-/// Row and column of element `index` of the A fragment of 16-bit types, 8 elements a thread, two a register (ALayout_64x16).
-constexpr uint32_t fragmentRow16(uint32_t thread, uint32_t index) { return thread / 32 * 16 + thread % 32 / 4 + index / 2 % 2 * 8; }
-constexpr uint32_t fragmentColumn16(uint32_t thread, uint32_t index) { return index / 4 * 8 + thread % 4 * 2 + index % 2; }
+/// Row and column of element `index` of the A fragment of 16-bit types, 8 elements a thread, two a register
+/// (ALayout_64x16).
+constexpr uint32_t fragmentRow16(uint32_t thread, uint32_t index) {
+  return thread / 32 * 16 + thread % 32 / 4 + index / 2 % 2 * 8;
+}
+constexpr uint32_t fragmentColumn16(uint32_t thread, uint32_t index) {
+  return index / 4 * 8 + thread % 4 * 2 + index % 2;
+}
 
 /// The same for tf32, 4 elements a thread, one a register (ALayout_64x8).
-constexpr uint32_t fragmentRow32(uint32_t thread, uint32_t index) { return thread / 32 * 16 + thread % 32 / 4 + index % 2 * 8; }
+constexpr uint32_t fragmentRow32(uint32_t thread, uint32_t index) {
+  return thread / 32 * 16 + thread % 32 / 4 + index % 2 * 8;
+}
 constexpr uint32_t fragmentColumn32(uint32_t thread, uint32_t index) { return index / 2 * 4 + thread % 4; }
 
 } // namespace bpt::emulator

@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) Vector load(const float *from) {
 /// 4 rows by 16 columns (or 8) of c in registers.
 template <int rows, int vectors>
 static inline __attribute__((always_inline)) void tile(float *c, const float *a, const float *b, uint32_t n, uint32_t k,
-                                                        bool accumulate) {
+                                                       bool accumulate) {
   Vector sum[rows][vectors];
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v)
