@@ -11,7 +11,7 @@ namespace bpt {
 /// Rows that one partial sum of a bias gradient stands for.
 constexpr int64_t columnSumRows = 64;
 /// Columns that one maximum and one sum of a row of logits stand for: no tile of logits is narrower.
-constexpr int64_t statisticsColumns = 64;
+constexpr int64_t hopperStatisticsColumns = 64;
 
 /// Rows of the hidden that exist at a time in bpt.feed_forward and its gradient, a multiple of 128: the op's schedule
 /// (`rows`), or as many as keep the hidden in the L2 cache, in the gradient enough to hide the traffic of weight

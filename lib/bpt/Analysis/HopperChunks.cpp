@@ -122,7 +122,7 @@ int64_t getHopperLogitsRows(Operation *op) {
 
 /// lse and the logit of the target of each row, maximum and sum of each row for every part of the vocabulary.
 template <typename Op> static SizeFormula getStatisticsBytes(Op op, const SizeFormula &rows, const SizeFormula &all) {
-  int64_t parts = llvm::divideCeil(getVocabulary(op), statisticsColumns);
+  int64_t parts = llvm::divideCeil(getVocabulary(op), hopperStatisticsColumns);
   return alignTo128(rows * (parts * 4)) * 2 + alignTo128(all * 4) * 2;
 }
 
