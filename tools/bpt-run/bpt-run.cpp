@@ -13,10 +13,10 @@ int main(int argc, char **argv) {
   app.add_option("FILE.mlir", session.input, "module to run; - is standard input")->required();
   app.add_option("--target", target, "cpu | reference | emulator (of a Hopper GPU) | cuda")->capture_default_str();
   app.add_option("--cpu", session.options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
-  app.add_option("--emulator-mode", session.options.emulatorMode,
-                 "eager | random | late: when asynchronous work of --target=emulator happens")
+  app.add_option("--emulator-mode", session.emulatorMode,
+                 "eager | random | late: when asynchronous work of --target=emulator happens; all: each, with --check")
       ->capture_default_str();
-  app.add_option("--emulator-seed", session.options.emulatorSeed, "of --emulator-mode=random")->capture_default_str();
+  app.add_option("--emulator-seed", session.emulatorSeed, "of --emulator-mode=random")->capture_default_str();
   app.add_flag("--check", session.check, "also run the reference in f64 and report how far each result is from it");
   app.add_option("--dump-stages-to", session.options.dumpStagesTo, "folder that gets the IR of each stage; default: none");
   bpt::addRunOptions(app, session.run);

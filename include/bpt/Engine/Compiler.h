@@ -1,6 +1,7 @@
 // From MLIR text to a stage, to LLVM IR, to an object, or to a program in memory.
 #pragma once
 
+#include "bpt/Engine/EmulatorOptions.h"
 #include "bpt/Runtime/Program.h"
 #include "bpt/Transforms/Transforms.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -36,8 +37,8 @@ struct CompileOptions {
   int64_t threads = 1;                 ///< threads the budget is checked for
   bool profile = false;                ///< code reports to the runtime where its time goes (CPU only)
   std::string keptActivations;         ///< what layers keep for their backward, for the manifest; empty: not recorded
-  std::string emulatorMode = "eager";  ///< eager | random | late: when asynchronous work happens on the emulator
-  int64_t emulatorSeed = 1;            ///< of the mode random
+  /// Of Target::Emulator; null: the defaults. Loaded programs read them at each launch.
+  std::shared_ptr<EmulatorOptions> emulator;
   std::string dumpStagesTo;            ///< folder that gets <number>-<stage>.mlir; empty: none
 };
 

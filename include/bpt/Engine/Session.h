@@ -8,6 +8,8 @@ namespace bpt {
 struct SessionRequest {
   std::string input;   ///< .mlir file, `-` is standard input
   bool check = false;  ///< also run the reference in f64
+  std::string emulatorMode = "eager"; ///< eager | random | late | all (with check: the worst of them is reported)
+  int64_t emulatorSeed = 1;           ///< of the mode random
   CompileOptions options;
   RunRequest run;
 };

@@ -4,25 +4,25 @@
 
 namespace bpt {
 
-Expected<emulator::Mode> parseEmulatorMode(const std::string &name) {
+Expected<std::vector<emulator::Mode>> parseEmulatorModes(const std::string &name) {
+  using Modes = std::vector<emulator::Mode>;
   if (name == "eager")
-    return emulator::Mode::Eager;
+    return Modes{emulator::Mode::Eager};
   if (name == "random")
-    return emulator::Mode::Random;
+    return Modes{emulator::Mode::Random};
   if (name == "late")
-    return emulator::Mode::Late;
-  return usageError("unknown emulator mode '" + name + "'; expected eager, random or late");
+    return Modes{emulator::Mode::Late};
+  if (name == "all")
+    return Modes{emulator::Mode::Eager, emulator::Mode::Random, emulator::Mode::Late};
+  return usageError("unknown emulator mode '" + name + "'; expected eager, random, late or all");
 }
 
 namespace {
 class EmulatorDevice : public Device {
 public:
-  EmulatorDevice(std::vector<KernelInfo> kernels, std::vector<emulator::KernelFunction> code, const EmulatorOptions &given)
-      : kernels(std::move(kernels)), code(std::move(code)) {
-    options.mode = given.mode;
-    options.seed = given.seed;
-    options.hostThreads = given.hostThreads;
-  }
+  EmulatorDevice(std::vector<KernelInfo> kernels, std::vector<emulator::KernelFunction> code,
+                 std::shared_ptr<const EmulatorOptions> given)
+      : kernels(std::move(kernels)), code(std::move(code)), given(std::move(given)) {}
 
   /// Few: scratch and blocks cost the host memory and time, and results do not depend on it.
   int64_t workers() const override { return 64; }
@@ -38,7 +38,6 @@ public:
         end = begin + region.bytes;
       }
     }
-    options.memory = memory.get();
     return {};
   }
 
@@ -52,6 +51,11 @@ public:
     launch.block = {static_cast<uint32_t>(request.threads), 1, 1};
     launch.sharedBytes = static_cast<uint32_t>(request.sharedBytes);
     launch.arguments = request.arguments;
+    emulator::Options options;
+    options.mode = given->mode;
+    options.seed = given->seed;
+    options.hostThreads = given->hostThreads;
+    options.memory = memory.get();
     emulator::LaunchResult result = emulator::run(launch, options);
     if (result.reports.empty())
       return {};
@@ -82,13 +86,13 @@ public:
 private:
   std::vector<KernelInfo> kernels;
   std::vector<emulator::KernelFunction> code;
-  emulator::Options options;
+  std::shared_ptr<const EmulatorOptions> given;
   std::unique_ptr<emulator::GlobalMemory> memory;
 };
 } // namespace
 
 Expected<std::shared_ptr<Device>> createEmulatorDevice(const Manifest &manifest, const SymbolResolver &resolve,
-                                                       const EmulatorOptions &options) {
+                                                       std::shared_ptr<const EmulatorOptions> options) {
   std::vector<emulator::KernelFunction> code;
   for (const KernelInfo &kernel : manifest.kernels) {
     void *address = resolve("bpt_emulated_" + kernel.name);
@@ -96,7 +100,7 @@ Expected<std::shared_ptr<Device>> createEmulatorDevice(const Manifest &manifest,
       return badInput("the code of kernel '" + kernel.name + "' is missing");
     code.push_back(reinterpret_cast<emulator::KernelFunction>(address));
   }
-  return std::shared_ptr<Device>(std::make_shared<EmulatorDevice>(manifest.kernels, std::move(code), options));
+  return std::shared_ptr<Device>(std::make_shared<EmulatorDevice>(manifest.kernels, std::move(code), std::move(options)));
 }
 
 } // namespace bpt

@@ -145,10 +145,7 @@ Expected<Program> Compiler::load(ModuleOp module, const CompileOptions &options)
   };
   std::shared_ptr<Device> device;
   if (options.target == Target::Emulator) {
-    Expected<emulator::Mode> mode = parseEmulatorMode(options.emulatorMode);
-    if (!mode)
-      return mode.takeError();
-    EmulatorOptions emulation{*mode, static_cast<uint64_t>(options.emulatorSeed), static_cast<int>(options.threads)};
+    std::shared_ptr<const EmulatorOptions> emulation = options.emulator ? options.emulator : std::make_shared<EmulatorOptions>();
     Expected<std::shared_ptr<Device>> created = createEmulatorDevice(*manifest, resolve, emulation);
     if (!created)
       return created.takeError();

@@ -9,26 +9,40 @@ namespace bpt {
 
 /// Runs the entry and the reference in f64 on the same arguments and prints how far apart they are.
 static Status check(const std::string &tool, const Program &program, const Program &reference,
-                    const RunRequest &request) {
-  std::string warnings;
-  Expected<EntryRun> run = EntryRun::start(program, request, warnings);
-  if (!warnings.empty())
-    llvm::errs() << tool << ": " << warnings;
-  if (!run)
-    return run.takeError();
-  // The reference first: the run may update its arguments in place.
-  Expected<std::vector<NamedTensor>> exact =
-      runReference(reference, run->entry().info().name, run->arguments(), run->report().threads);
-  if (!exact)
-    return exact.takeError();
-  if (Status status = run->execute(); !status)
-    return status;
-  Expected<std::vector<Comparison>> comparison = compareResults(run->results(), *exact);
-  if (!comparison)
-    return comparison.takeError();
-  llvm::outs() << (request.json ? comparisonJson(*comparison) + "\n" : formatComparison(*comparison));
-  if (!request.outputs.empty())
-    return writeSafeTensors(request.outputs, run->results());
+                    const RunRequest &request, llvm::ArrayRef<emulator::Mode> modes, EmulatorOptions &options) {
+  std::vector<Comparison> worst;
+  std::vector<NamedTensor> exact;
+  for (emulator::Mode mode : modes) {
+    options.mode = mode;
+    std::string warnings;
+    Expected<EntryRun> run = EntryRun::start(program, request, warnings);
+    if (!warnings.empty() && worst.empty())
+      llvm::errs() << tool << ": " << warnings;
+    if (!run)
+      return run.takeError();
+    // The reference first: the run may update its arguments in place.
+    if (exact.empty()) {
+      Expected<std::vector<NamedTensor>> results =
+          runReference(reference, run->entry().info().name, run->arguments(), run->report().threads);
+      if (!results)
+        return results.takeError();
+      exact = results.take();
+    }
+    if (Status status = run->execute(); !status)
+      return status;
+    Expected<std::vector<Comparison>> comparison = compareResults(run->results(), exact);
+    if (!comparison)
+      return comparison.takeError();
+    if (worst.empty())
+      worst = *comparison;
+    for (auto [all, here] : llvm::zip_equal(worst, *comparison))
+      if (!(here.maxAbs <= all.maxAbs)) // or it is no number
+        all = here;
+    if (mode == modes.back() && !request.outputs.empty())
+      if (Status status = writeSafeTensors(request.outputs, run->results()); !status)
+        return status;
+  }
+  llvm::outs() << (request.json ? comparisonJson(worst) + "\n" : formatComparison(worst));
   return {};
 }
 
@@ -62,10 +76,19 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
     options.entries = {request.run.entry};
   options.memory = request.run.memoryLimit;
   options.profile = request.run.profiles();
+  Expected<std::vector<emulator::Mode>> modes = parseEmulatorModes(request.emulatorMode);
+  if (!modes)
+    return modes.takeError();
+  if (modes->size() > 1 && !request.check)
+    return usageError("expected --check with --emulator-mode=all");
+  options.emulator = std::make_shared<EmulatorOptions>();
+  options.emulator->mode = modes->front();
+  options.emulator->seed = static_cast<uint64_t>(request.emulatorSeed);
   if (options.profile && request.check)
     return usageError("expected --profile or --check, but got both");
   std::string ignored; // the run warns
   options.threads = chooseThreads(request.run.threads, request.run.ompNumThreads, ignored);
+  options.emulator->hostThreads = static_cast<int>(options.threads);
   if (Status status = compiler.formGradientEntry(*module, options); !status)
     return status;
   if (Status status = compiler.selectEntries(**module, options); !status)
@@ -91,7 +114,9 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   Expected<Program> reference = compiler.load(*twin, exact);
   if (!reference)
     return reference.takeError();
-  return check(tool, *program, *reference, request.run);
+  if (options.target != Target::Emulator)
+    modes->resize(1);
+  return check(tool, *program, *reference, request.run, *modes, *options.emulator);
 }
 
 int runSession(const std::string &tool, const SessionRequest &request) {
