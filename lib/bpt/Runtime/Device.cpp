@@ -1,6 +1,7 @@
 // What compiled code calls to use a device.
 #include "bpt/Runtime/Device.h"
 #include "bpt/Runtime/Threads.h"
+#include <algorithm>
 
 extern "C" int64_t bpt_workers(bpt_context *context) { return context->device ? context->device->workers() : 1; }
 
@@ -31,7 +32,9 @@ extern "C" void bpt_tensor_map(bpt_context *context, void *map, void *base, int3
   bpt::TensorMapInfo info;
   info.base = base;
   info.element = static_cast<bpt::DataType>(element);
-  info.sizes.assign(sizes, sizes + rank);
+  // A map has no size 0; kernels read nothing of what is empty.
+  for (int32_t i = 0; i < rank; ++i)
+    info.sizes.push_back(std::max<int64_t>(sizes[i], 1));
   info.strides.assign(strides, strides + rank - 1);
   info.box.assign(box, box + rank);
   info.swizzle = swizzle;
