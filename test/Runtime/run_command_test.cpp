@@ -169,6 +169,23 @@ TEST(CompareResults, ShapesMustAgree) {
   EXPECT_ERROR(compareResults({}, {vectorOf("y", {1})}), ExitCode::BadInput, "expected 1 results");
 }
 
+TEST(CheckExpected, TakesTolerancesFromTheFile) {
+  std::string path = testing::TempDir() + "/expected.safetensors";
+  Tensor one = *Tensor::scalar(DataType::F32, 1.0), near = *Tensor::scalar(DataType::F32, 1.25);
+  ASSERT_TRUE(writeSafeTensors(path, {{"y", near}}, {{{"tolerance.y", "0.25"}}}).ok());
+  EXPECT_TRUE(checkExpected({{"y", one}}, path).ok());
+  ASSERT_TRUE(writeSafeTensors(path, {{"y", near}}, {{{"tolerance.y", "0.2"}}}).ok());
+  Status status = checkExpected({{"y", one}}, path);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find("'y' is 0.25 away, 0.2 allowed"), std::string::npos) << status.error().message;
+  // Without one: four units in the last place.
+  ASSERT_TRUE(writeSafeTensors(path, {{"y", near}}).ok());
+  EXPECT_FALSE(checkExpected({{"y", one}}, path).ok());
+  EXPECT_TRUE(checkExpected({{"y", near}}, path).ok());
+  ASSERT_TRUE(writeSafeTensors(path, {{"y", near}}, {{{"tolerance.y", "much"}}}).ok());
+  EXPECT_FALSE(checkExpected({{"y", one}}, path).ok());
+}
+
 TEST(NearestName, IsCloseOrNothing) {
   EXPECT_EQ(nearestName("tokns", {"targets", "tokens"}), "tokens");
   EXPECT_EQ(nearestName("x", {"transformer.wte.weight"}), "");

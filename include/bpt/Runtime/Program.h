@@ -47,6 +47,10 @@ public:
   /// are checked first: a value outside is exit 1 with its index.
   Expected<std::vector<Tensor>> run(const std::vector<Tensor> &arguments);
 
+  /// On a device with memory of its own: later runs take the arguments that the last one copied there and leave the results there; what
+  /// they return is not filled in. For measuring; false ends it.
+  void stayOnDevice(bool stay);
+
   /// Has runs report to `profile` (null: to nobody), which outlives them. Only code compiled for profiling says more
   /// than how long each run took.
   void profileInto(Profile *profile);

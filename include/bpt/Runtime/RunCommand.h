@@ -20,6 +20,7 @@ namespace bpt {
 struct RunRequest {
   std::string entry;                   ///< empty: the only one
   std::string inputs;                  ///< safetensors file; empty: every argument is random
+  std::string expected;                ///< safetensors file that the results are held against; empty: none
   std::string outputs;                 ///< safetensors file for the results; empty: none
   std::map<std::string, Shape> shapes; ///< of dynamic arguments that are not in `inputs`
   int threads = 0;                     ///< 0: OMP_NUM_THREADS, else the processors
@@ -35,7 +36,7 @@ struct RunRequest {
   bool profiles() const { return profile || !trace.empty(); }
 };
 
-/// Adds the flags of RunRequest to `app`: --entry --inputs --outputs --shape --threads --seed --bench --memory --plan
+/// Adds the flags of RunRequest to `app`: --entry --inputs --expected --outputs --shape --threads --seed --bench --memory --plan
 /// --json --profile --trace.
 void addRunOptions(CLI::App &app, RunRequest &request);
 
@@ -101,6 +102,10 @@ struct Comparison {
 /// the numbers or shapes differ (exit 1).
 Expected<std::vector<Comparison>> compareResults(const std::vector<NamedTensor> &results,
                                                  const std::vector<NamedTensor> &reference);
+
+/// Holds results against the tensors of a safetensors file with the same names: each may be away by what the file's metadata says
+/// as `tolerance.<name>` (absolute), else by four units in the last place of its largest element. Exit 1 with those that are further.
+Status checkExpected(const std::vector<NamedTensor> &results, const std::string &path);
 
 /// {"<result>":{"max_abs","max_rel","rms"}}. JSON has no infinity: it is written as 1.7976931348623157e308.
 std::string comparisonJson(const std::vector<Comparison> &comparisons);

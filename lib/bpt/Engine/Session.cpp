@@ -84,6 +84,8 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   options.emulator = std::make_shared<EmulatorOptions>();
   options.emulator->mode = modes->front();
   options.emulator->seed = static_cast<uint64_t>(request.emulatorSeed);
+  if (request.check && !request.run.expected.empty())
+    return usageError("expected --check or --expected, but got both");
   if (options.profile && request.check)
     return usageError("expected --profile or --check, but got both");
   std::string ignored; // the run warns

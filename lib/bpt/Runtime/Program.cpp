@@ -33,6 +33,7 @@ struct Entry::Impl {
   std::unique_ptr<DeviceMirror> mirror; // instead of an arena, on a device with memory of its own
   std::unique_ptr<ThreadPool> threads;
   Profile *profile = nullptr;
+  bool staysOnDevice = false;
 
   Status takeShapes(const std::vector<Shape> &given);
   Status evaluateResults();
@@ -155,6 +156,7 @@ Status Entry::Impl::takeArena(const PrepareOptions &options) {
 const EntryInfo &Entry::info() const { return *impl->info; }
 const Plan &Entry::plan() const { return impl->plan; }
 const std::vector<Shape> &Entry::resultShapes() const { return impl->results; }
+void Entry::stayOnDevice(bool stay) { impl->staysOnDevice = stay; }
 void Entry::profileInto(Profile *profile) { impl->profile = profile; }
 int64_t Entry::flops() const { return impl->flops; }
 
@@ -234,8 +236,9 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
   context.device = &device;
   if (Status status = device.beginRun({}); !status)
     return status.takeError();
-  if (Status status = mirror->copyIn(arguments); !status)
-    return status.takeError();
+  if (!staysOnDevice)
+    if (Status status = mirror->copyIn(arguments); !status)
+      return status.takeError();
   int32_t result = code(&context, mirror->arguments().data(), dims.data(), mirror->arena(), plan.offsets.data());
   std::vector<Tensor> values;
   for (size_t i = 0; i < results.size() && !context.failure; ++i) {
@@ -245,8 +248,9 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
       return value.takeError();
     const void *from = info.argument ? mirror->arguments()[static_cast<size_t>(*info.argument)]
                                      : mirror->arena() + plan.offsets[static_cast<size_t>(*info.slot)];
-    if (Status status = device.copyOut(value->data(), from, value->bytes()); !status)
-      return status.takeError();
+    if (!staysOnDevice)
+      if (Status status = device.copyOut(value->data(), from, value->bytes()); !status)
+        return status.takeError();
     values.push_back(value.take());
   }
   if (Status ended = device.endRun(); !ended && !context.failure)

@@ -105,6 +105,9 @@ Expected<std::string> runText(const Program &program, const RunRequest &request,
   if (!request.outputs.empty())
     if (Status status = writeSafeTensors(request.outputs, run->results()); !status)
       return status.takeError();
+  if (!request.expected.empty())
+    if (Status status = checkExpected(run->results(), request.expected); !status)
+      return status.takeError();
   std::string text = request.json ? "" : formatRun(*run);
   if (request.bench > 0) {
     if (profile)
@@ -168,6 +171,7 @@ Status EntryRun::execute() {
 }
 
 Status EntryRun::bench(int count) {
+  prepared.stayOnDevice(true);
   // Threads that were just made share processors until the system spreads them.
   while (warmth < 0.1)
     if (Status status = execute(); !status)

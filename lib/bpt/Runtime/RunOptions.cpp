@@ -53,6 +53,10 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
   app.add_option("--inputs", request.inputs, "safetensors file with arguments by name; the others are random")
       ->type_name("FILE")
       ->default_str("none");
+  app.add_option("--expected", request.expected,
+                 "safetensors file with results by name; one that is further away than its metadata tolerance.NAME is exit 1")
+      ->type_name("FILE")
+      ->default_str("none");
   app.add_option("--outputs", request.outputs, "safetensors file to write the results to")
       ->type_name("FILE")
       ->default_str("none");
