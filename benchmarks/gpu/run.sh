@@ -26,10 +26,10 @@ echo "$passed programs right, $failed wrong" | tee -a "$out/cases.log"
 
 : >"$out/speed.jsonl"
 for folder in speed/*/; do
-  if measured=$(bin/bpt-exec "$folder/program.so" --entry=f --bench=20 --json 2>&1); then
+  if measured=$(bin/bpt-exec "$folder/program.so" --entry=f --bench=20 --json 2>"$out/message"); then
     printf '{"what":%s,"measured":%s}\n' "$(cat "$folder/what.json")" "$measured" | tee -a "$out/speed.jsonl"
   else
-    printf '{"what":%s,"error":"%s"}\n' "$(cat "$folder/what.json")" "$(tr -d '"\\\n' <<<"$measured")" | tee -a "$out/speed.jsonl"
+    printf '{"what":%s,"error":"%s"}\n' "$(cat "$folder/what.json")" "$(tr -d '"\\\n' <"$out/message")" | tee -a "$out/speed.jsonl"
   fi
 done
 
