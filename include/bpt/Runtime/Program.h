@@ -47,6 +47,12 @@ public:
   /// are checked first: a value outside is exit 1 with its index.
   Expected<std::vector<Tensor>> run(const std::vector<Tensor> &arguments);
 
+  /// On a device with memory of its own: arguments that are updated in place are copied there by the first run only, and stay there until
+  /// fetchUpdates().
+  void keepUpdates(bool keep);
+  /// Brings what runs have updated to the tensors they were given, after keepUpdates(true); nothing to do elsewhere.
+  Status fetchUpdates();
+
   /// On a device with memory of its own: later runs take the arguments that the last one copied there and leave the results there; what
   /// they return is not filled in. For measuring; false ends it.
   void stayOnDevice(bool stay);

@@ -42,7 +42,9 @@ public:
   /// Allocates the arena. Errors: exit 4.
   Status allocate();
 
-  /// Parameters and moments; after allocate().
+  /// Brings parameters and moments to state() from a device that has them.
+  Status fetchState() { return train->fetchUpdates(); }
+  /// Parameters and moments; after allocate(). As of the last fetchState() where steps run on a device with memory of its own.
   const TrainState &state() const { return views; }
   /// The batch to fill before runStep: batchShape().tokens() ids each; of validate: the first batch·context of them.
   int32_t *tokens() const { return tokenView.as<int32_t>(); }
@@ -55,7 +57,7 @@ public:
   Expected<double> validate();
 
   /// Before the first nextLogits after a step or validation.
-  void beginSampling();
+  Status beginSampling();
   /// Logits of the token that follows position `position` (from 0) of `ids`, which has sampleContext() ids at most.
   Expected<std::vector<float>> nextLogits(const std::vector<int32_t> &ids, int64_t position);
   /// Tokens that nextLogits can look back on.

@@ -38,12 +38,10 @@ Status DeviceMirror::allocate(int64_t arenaBytes, const std::vector<ArgumentInfo
   return {};
 }
 
-Status DeviceMirror::copyIn(const std::vector<Tensor> &arguments) {
-  for (size_t i = 0; i < arguments.size(); ++i)
-    if (isShared[i])
-      std::memcpy(blocks[i], arguments[i].data(), static_cast<size_t>(arguments[i].bytes()));
-    else if (Status status = device.copyIn(blocks[i], arguments[i].data(), arguments[i].bytes()); !status)
-      return status;
+Status DeviceMirror::copyIn(size_t i, const Tensor &argument) {
+  if (!isShared[i])
+    return device.copyIn(blocks[i], argument.data(), argument.bytes());
+  std::memcpy(blocks[i], argument.data(), static_cast<size_t>(argument.bytes()));
   return {};
 }
 

@@ -20,8 +20,8 @@ public:
   Status allocate(int64_t arenaBytes, const std::vector<ArgumentInfo> &arguments, const std::vector<Shape> &shapes,
                   const std::string &entry);
 
-  /// Copies arguments to the device.
-  Status copyIn(const std::vector<Tensor> &arguments);
+  /// Copies argument `i` to the device.
+  Status copyIn(size_t i, const Tensor &argument);
 
   uint8_t *arena() const { return static_cast<uint8_t *>(arenaBlock); }
   const std::vector<void *> &arguments() const { return blocks; }

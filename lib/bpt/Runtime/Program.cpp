@@ -33,7 +33,8 @@ struct Entry::Impl {
   std::unique_ptr<DeviceMirror> mirror; // instead of an arena, on a device with memory of its own
   std::unique_ptr<ThreadPool> threads;
   Profile *profile = nullptr;
-  bool staysOnDevice = false;
+  bool staysOnDevice = false, keepsUpdates = false;
+  std::vector<Tensor> updated; // what the device has newer values of
 
   Status takeShapes(const std::vector<Shape> &given);
   Status evaluateResults();
@@ -156,6 +157,7 @@ Status Entry::Impl::takeArena(const PrepareOptions &options) {
 const EntryInfo &Entry::info() const { return *impl->info; }
 const Plan &Entry::plan() const { return impl->plan; }
 const std::vector<Shape> &Entry::resultShapes() const { return impl->results; }
+void Entry::keepUpdates(bool keep) { impl->keepsUpdates = keep; }
 void Entry::stayOnDevice(bool stay) { impl->staysOnDevice = stay; }
 void Entry::profileInto(Profile *profile) { impl->profile = profile; }
 int64_t Entry::flops() const { return impl->flops; }
@@ -236,9 +238,14 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
   context.device = &device;
   if (Status status = device.beginRun({}); !status)
     return status.takeError();
-  if (!staysOnDevice)
-    if (Status status = mirror->copyIn(arguments); !status)
-      return status.takeError();
+  std::vector<bool> isUpdated(arguments.size(), false);
+  for (const ResultInfo &result : info->results)
+    if (result.argument)
+      isUpdated[static_cast<size_t>(*result.argument)] = true;
+  for (size_t i = 0; i < arguments.size() && !staysOnDevice; ++i)
+    if (!keepsUpdates || !isUpdated[i] || updated.empty())
+      if (Status status = mirror->copyIn(i, arguments[i]); !status)
+        return status.takeError();
   int32_t result = code(&context, mirror->arguments().data(), dims.data(), mirror->arena(), plan.offsets.data());
   std::vector<Tensor> values;
   for (size_t i = 0; i < results.size() && !context.failure; ++i) {
@@ -248,7 +255,7 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
       return value.takeError();
     const void *from = info.argument ? mirror->arguments()[static_cast<size_t>(*info.argument)]
                                      : mirror->arena() + plan.offsets[static_cast<size_t>(*info.slot)];
-    if (!staysOnDevice)
+    if (!staysOnDevice && !(keepsUpdates && info.argument))
       if (Status status = device.copyOut(value->data(), from, value->bytes()); !status)
         return status.takeError();
     values.push_back(value.take());
@@ -259,7 +266,22 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
     return context.failure->in(fmt::format("entry {}", inQuotes(info->name)));
   if (result != 0)
     return badInput(fmt::format("entry {} returned status {}", inQuotes(info->name), result));
+  if (keepsUpdates)
+    updated = arguments;
   return values;
+}
+
+Status Entry::fetchUpdates() {
+  if (impl->updated.empty())
+    return {};
+  Device &device = *impl->program->device;
+  for (const ResultInfo &result : impl->info->results)
+    if (result.argument) {
+      size_t i = static_cast<size_t>(*result.argument);
+      if (Status status = device.copyOut(impl->updated[i].data(), impl->mirror->arguments()[i], impl->updated[i].bytes()); !status)
+        return status;
+    }
+  return device.endRun();
 }
 
 Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {

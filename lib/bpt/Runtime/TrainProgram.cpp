@@ -74,6 +74,7 @@ Status TrainProgram::bindStep() {
   PrepareOptions options;
   options.threads = threadCount;
   options.arena = workArena;
+  train->keepUpdates(true);
   return train->prepare(plan.shapes, options);
 }
 
@@ -135,6 +136,8 @@ Expected<StepResult> TrainProgram::runStep(int64_t number, double lr, int64_t se
 }
 
 Expected<double> TrainProgram::validate() {
+  if (Status status = fetchState(); !status)
+    return status.takeError();
   convertParameters(*validation, *plan.validation);
   Expected<std::vector<Tensor>> results = validation->entry.run(validation->arguments);
   if (!results)
@@ -144,7 +147,12 @@ Expected<double> TrainProgram::validate() {
 
 int64_t TrainProgram::sampleContext() const { return plan.sampling->shapes[*plan.sampling->tokens][1]; }
 
-void TrainProgram::beginSampling() { convertParameters(*sampling, *plan.sampling); }
+Status TrainProgram::beginSampling() {
+  if (Status status = fetchState(); !status)
+    return status;
+  convertParameters(*sampling, *plan.sampling);
+  return {};
+}
 
 Expected<std::vector<float>> TrainProgram::nextLogits(const std::vector<int32_t> &ids, int64_t position) {
   const Tensor &window = sampling->arguments[*plan.sampling->tokens];

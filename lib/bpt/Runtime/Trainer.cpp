@@ -107,7 +107,8 @@ Status TrainRun::sample(int64_t step) {
   sampling.context = program->sampleContext();
   sampling.seed = static_cast<uint64_t>(options.seed);
   sampling.stream = static_cast<uint32_t>(step);
-  program->beginSampling();
+  if (Status status = program->beginSampling(); !status)
+    return status;
   auto logits = [&](const std::vector<int32_t> &window, int64_t position) {
     return program->nextLogits(window, position);
   };
@@ -128,6 +129,8 @@ Status TrainRun::save(int64_t step) {
   TimedPart time(profile.checkpoints);
   // The rows of a checkpoint must be there when it is.
   Status status = metrics->sync();
+  if (status)
+    status = program->fetchState();
   if (status)
     status = writeCheckpoint(directory->checkpoints(), checkpointState(step), program->state().model,
                              program->state().optimizer);
