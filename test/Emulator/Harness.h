@@ -12,8 +12,8 @@ namespace bpt::test {
 /// The error of rewriting `ir` (LLVM IR of a module for NVPTX), "" if there is none.
 std::string errorOf(const std::string &ir);
 
-/// A compiled kernel `@kernel` of the module. The text may use `@bpt_shared`; intrinsics need no declaration. Fails the
-/// test if anything is wrong.
+/// A compiled kernel `@kernel` of the module. The text may use `@bpt_shared`; intrinsics need no declaration. Fails
+/// the test if anything is wrong.
 class Kernel {
 public:
   explicit Kernel(const std::string &ir);

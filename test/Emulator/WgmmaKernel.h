@@ -27,8 +27,8 @@ std::string tiedWait(int pending, uint32_t count, const std::string &from, const
 
 extern const char *const wgmmaFence, *const wgmmaCommit;
 
-/// A kernel of one warpgroup (parameters %in, %out, %descA, %descB, %a of 4 i32 a thread): copies `sharedBytes` of %in
-/// to shared memory, adds the array's address to the descriptors, then `body`, which leaves `count` numbers in
+/// A kernel of one warpgroup (parameters %in, %out, %descA, %descB, %a of 4 i32 a thread): copies `sharedBytes` of
+/// %in to shared memory, adds the array's address to the descriptors, then `body`, which leaves `count` numbers in
 /// `result`0.. for %out.
 std::string wgmmaKernel(uint32_t sharedBytes, const std::string &body, uint32_t count, const std::string &result);
 

@@ -334,12 +334,14 @@ TEST(EmulatorCopy, StoreMustBeWaitedFor) {
 TEST(EmulatorCopy, BulkCopiesBothWays) {
   std::string body = initialise + expectBytes(256) + R"(
     %g = addrspacecast ptr %in to ptr addrspace(1)
-    call void @llvm.nvvm.cp.async.bulk.global.to.shared.cluster(ptr addrspace(7) %dst, ptr addrspace(3) %bar, ptr addrspace(1) %g, i32 256, i16 0, i64 0, i1 0, i1 0)
+    call void @llvm.nvvm.cp.async.bulk.global.to.shared.cluster(ptr addrspace(7) %dst, ptr addrspace(3) %bar,
+        ptr addrspace(1) %g, i32 256, i16 0, i64 0, i1 0, i1 0)
 )" + waitLoaded + R"(
     br i1 %first, label %store, label %end
   store:
     %h = addrspacecast ptr %out to ptr addrspace(1)
-    call void @llvm.nvvm.cp.async.bulk.shared.cta.to.global(ptr addrspace(1) %h, ptr addrspace(3) @bpt_shared, i32 256, i64 0, i1 0)
+    call void @llvm.nvvm.cp.async.bulk.shared.cta.to.global(ptr addrspace(1) %h, ptr addrspace(3) @bpt_shared,
+        i32 256, i64 0, i1 0)
     call void @llvm.nvvm.cp.async.bulk.commit.group()
     call void @llvm.nvvm.cp.async.bulk.wait.group(i32 0)
     br label %end

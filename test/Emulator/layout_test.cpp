@@ -68,8 +68,8 @@ TEST(EmulatorLayout, SwizzlesAreCutesOnBytes) {
 
 namespace {
 
-/// Layout_K_*_Atom and Layout_MN_*_Atom of 2-byte elements: 8 rows of `width` bytes, swizzled; element (fast, slow) of
-/// the atom.
+/// Layout_K_*_Atom and Layout_MN_*_Atom of 2-byte elements: 8 rows of `width` bytes, swizzled; element (fast, slow)
+/// of the atom.
 uint32_t atom(OperandSwizzle kind, uint32_t fast, uint32_t slow) {
   uint32_t bits = kind == OperandSwizzle::None ? 0 : 4 - uint32_t(kind), width = swizzleWidth(kind);
   return cuteSwizzle(bits, 4, 3, slow * width + fast * 2);
@@ -80,8 +80,8 @@ constexpr OperandSwizzle allSwizzles[] = {OperandSwizzle::None, OperandSwizzle::
 
 } // namespace
 
-// tile_to_shape(Layout_K_SW*_Atom, (64, width / 2)): atoms one after the other along m, so the stride byte offset is an
-// atom's size.
+// tile_to_shape(Layout_K_SW*_Atom, (64, width / 2)): atoms one after the other along m, so the stride byte offset is
+// an atom's size.
 TEST(EmulatorLayout, KMajorTilesOfAtoms) {
   for (OperandSwizzle kind : allSwizzles) {
     uint32_t width = swizzleWidth(kind), atomBytes = 8 * width;

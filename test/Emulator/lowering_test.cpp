@@ -53,6 +53,11 @@ TEST(EmulatorLowering, StaticSharedMemoryIsRefused) {
   EXPECT_NE(error.find("'tile'"), std::string::npos) << error;
 }
 
+TEST(EmulatorLowering, ClustersAreRefused) {
+  std::string error = errorOf("define ptx_kernel void @kernel() \"nvvm.cluster_dim\"=\"2\" {\n  ret void\n}\n");
+  EXPECT_NE(error.find("kernel 'kernel' asks for a cluster"), std::string::npos) << error;
+}
+
 TEST(EmulatorLowering, TheSharedArrayMayHaveAnyName) {
   Kernel kernel("@anything = external addrspace(3) global [0 x i8], align 1024\n"
                 "define ptx_kernel void @kernel(ptr %out) {\n"

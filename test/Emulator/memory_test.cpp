@@ -18,7 +18,8 @@ std::string touch(const char *operation, int offset, const char *type = "i32") {
       "ptr addrspace(3) getelementptr (i8, ptr addrspace(3) @bpt_shared, i64 " + std::to_string(offset) + ")";
   if (std::string(operation) == "load")
     return std::string("  %v = load volatile ") + type + ", " + place + "\n";
-  return std::string("  store volatile ") + type + " 1, " + place + "\n";
+  const char *value = type[0] == 'i' ? " 1, " : " zeroinitializer, ";
+  return std::string("  store volatile ") + type + value + place + "\n";
 }
 
 } // namespace
@@ -26,8 +27,18 @@ std::string touch(const char *operation, int offset, const char *type = "i32") {
 TEST(EmulatorMemory, SharedBounds) {
   EXPECT_EQ(texts(runBody(touch("store", 252) + touch("load", 252), 1)), "");
   EXPECT_EQ(kinds(runBody(touch("store", 256), 1)), "OutOfBounds");
-  EXPECT_EQ(kinds(runBody(touch("store", 253), 1)), "OutOfBounds");
+  EXPECT_EQ(kinds(runBody(touch("store", 255, "i16"), 1)), "Misaligned");
+  EXPECT_EQ(kinds(runBody(touch("store", 248, "<4 x i16>") + touch("store", 252, "[2 x i32]"), 1)), "OutOfBounds");
   EXPECT_EQ(kinds(runBody(touch("load", -4), 1)), "OutOfBounds");
+}
+
+TEST(EmulatorMemory, AlignmentIsChecked) {
+  EXPECT_EQ(texts(runBody(touch("store", 16, "<4 x i32>"), 1)), "");
+  EXPECT_EQ(kinds(runBody(touch("store", 8, "<4 x i32>"), 1)), "Misaligned");
+  EXPECT_EQ(kinds(runBody("  call void asm sideeffect \"st.shared.v2.b32 [$0+4], {$1, $1};\", \"r,r\""
+                          "(ptr addrspace(3) @bpt_shared, i32 1)\n",
+                          1)),
+            "Misaligned");
 }
 
 TEST(EmulatorMemory, SharedReadBeforeWritten) {

@@ -160,10 +160,37 @@ TEST(EmulatorWarp, SetmaxnregMustBeUniform) {
   EXPECT_EQ(kinds(bad), "DivergentCollective NonUniformOperands");
 }
 
+TEST(EmulatorWarp, Reductions) {
+  for (int value : perThread("  %v = call i32 @llvm.nvvm.redux.sync.add(i32 $lane, i32 -1)\n", 32))
+    EXPECT_EQ(value, 31 * 16);
+  for (int value :
+       perThread("  %n = sub i32 5, $lane\n  %v = call i32 @llvm.nvvm.redux.sync.min(i32 %n, i32 -1)\n", 32))
+    EXPECT_EQ(value, -26);
+  for (int value :
+       perThread("  %n = sub i32 5, $lane\n  %v = call i32 @llvm.nvvm.redux.sync.umax(i32 %n, i32 -1)\n", 32))
+    EXPECT_EQ(value, -1);
+}
+
+// 240 registers for two warpgroups leave 32 for a third of the 64 Ki.
+TEST(EmulatorWarp, SetmaxnregMustFitTheMultiprocessor) {
+  auto body = [](int consumers) {
+    std::string up = std::to_string(consumers);
+    return "  %producer = icmp ult i32 $tid, 128\n  br i1 %producer, label %down, label %up\n"
+           "down:\n  call void @llvm.nvvm.setmaxnreg.dec.sync.aligned.u32(i32 40)\n  br label %join\n"
+           "up:\n  call void @llvm.nvvm.setmaxnreg.inc.sync.aligned.u32(i32 " +
+           up + ")\n  br label %join\njoin:\n  %v = add i32 0, 0\n";
+  };
+  LaunchResult result;
+  perThread(body(232), 384, &result);
+  EXPECT_EQ(texts(result), "");
+  perThread(body(240), 384, &result);
+  EXPECT_EQ(kinds(result), "TooManyRegisters");
+}
+
 namespace {
 
-/// stmatrix of four matrices whose elements are thread * 8 + register * 2 + half, then a barrier, then shared memory to
-/// %out.
+/// stmatrix of four matrices whose elements are thread * 8 + register * 2 + half, then a barrier, then shared memory
+/// to %out.
 std::string matrixKernel(const char *transposed, const char *load) {
   return kernelText("ptr %out", std::string(R"(
     %row = getelementptr i8, ptr addrspace(3) @bpt_shared, i32 0

@@ -162,6 +162,17 @@ TEST(EmulatorWgmma, UntiedWaitIsEnoughForTheValue) {
 
 TEST(EmulatorWgmma, MissingFence) { EXPECT_EQ(kindsOf(chain() + wgmmaCommit + wait0), "MissingWgmmaFence"); }
 
+TEST(EmulatorWgmma, RegistersWrittenAfterTheFence) {
+  Product product;
+  product.n = 16;
+  product.accumulate = true;
+  product.input = "%z";
+  product.output = "%c";
+  std::string late = repeated(8, "  %z# = fmul float %y, #.0\n"), number = "  %y = sitofp i32 $tid to float\n";
+  EXPECT_EQ(kindsOf(number + wgmmaFence + late + product.text() + wgmmaCommit + wait0), "MissingWgmmaFence");
+  EXPECT_EQ(kindsOf(number + late + wgmmaFence + product.text() + wgmmaCommit + wait0), "");
+}
+
 TEST(EmulatorWgmma, MissingCommit) {
   EXPECT_EQ(kindsOf(wgmmaFence + chain() + wait0), "MissingCommit OutstandingWork");
 }

@@ -70,7 +70,8 @@ static_assert(sizeof(TensorMap) == 128, "a tensor map is a 128-byte kernel argum
 Status encodeTensorMap(TensorMap &map, void *base, TensorType type, uint32_t rank, const uint64_t *sizes,
                        const uint64_t *strides, const uint32_t *box, Swizzle swizzle);
 
-/// The global memory that kernels may touch. Regions do not overlap. Thread-safe.
+/// The global memory that kernels may touch. Regions do not overlap. Thread-safe, but a region must not be removed while a
+/// kernel runs, and one added meanwhile is seen by later launches only.
 class GlobalMemory {
 public:
   GlobalMemory();

@@ -52,6 +52,7 @@ enum class SpecialRegister : uint32_t {
 
 enum class ShuffleMode : uint32_t { Up, Down, Butterfly, Index };
 enum class VoteMode : uint32_t { All, Any, Uniform, Ballot };
+enum class ReduxOperation : uint32_t { Add, Min, Max, UnsignedMin, UnsignedMax, And, Or, Xor };
 /// What a bulk store does with the destination; `None` overwrites it.
 enum class Reduction : uint32_t { None, Add, Min, Max, And, Or, Xor, Inc, Dec };
 

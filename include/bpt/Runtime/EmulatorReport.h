@@ -30,6 +30,7 @@ enum class ReportKind {
   StoreSourceOverwritten, ///< the source of a bulk store overwritten before wait_group.read
   OutstandingWork,        ///< a thread ended with asynchronous work that nobody waits for
   BadTensorMap,           ///< not a tensor map, or a box that the instruction does not accept
+  TooManyRegisters,       ///< setmaxnreg asks for more than a multiprocessor has
   Trap,                   ///< the kernel trapped
   Unsupported             ///< what the emulator cannot do
 };

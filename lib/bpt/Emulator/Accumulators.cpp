@@ -110,4 +110,42 @@ DenseMap<const CallInst *, std::string> checkAccumulatorUses(RuntimeCalls &calls
   return usedRegisters;
 }
 
+static bool isFence(const Instruction &instruction) {
+  auto *call = dyn_cast<CallInst>(&instruction);
+  return kindOf(&instruction) == AsmKind::Fence ||
+         (call && call->getCalledFunction() &&
+          call->getCalledFunction()->getName() == "llvm.nvvm.wgmma.fence.sync.aligned");
+}
+
+void checkFences(RuntimeCalls &calls) {
+  SmallVector<CallInst *> unfenced;
+  for (Function &function : calls.module)
+    for (BasicBlock &block : function) {
+      // Values computed since the last fence, or since the block's beginning.
+      SmallPtrSet<const Value *, 32> written;
+      for (Instruction &instruction : block) {
+        if (isFence(instruction)) {
+          written.clear();
+        } else if (kindOf(&instruction) == AsmKind::Product) {
+          auto *call = cast<CallInst>(&instruction);
+          // Registers are f32 accumulators and, if there are as many, the four words of A; other words are predicates.
+          bool fragment = count_if(call->args(), [](Value *value) { return value->getType()->isIntegerTy(32); }) >= 4;
+          if (any_of(call->args(), [&](Value *value) {
+                Type *type = value->getType();
+                return (type->isFloatTy() || (fragment && type->isIntegerTy(32))) && written.contains(value);
+              }))
+            unfenced.push_back(call);
+        } else if (auto *extract = dyn_cast<ExtractValueInst>(&instruction);
+                   !isa<PHINode>(instruction) &&
+                   (!extract || kindOf(extract->getAggregateOperand()) == AsmKind::Other)) {
+          written.insert(&instruction);
+        }
+      }
+    }
+  for (CallInst *call : unfenced) {
+    IRBuilder<> builder(call);
+    calls.call(builder, "bpt_emulated_wgmma_unfence", {calls.location(*call, "wgmma operands")});
+  }
+}
+
 } // namespace bpt

@@ -9,8 +9,8 @@
 
 namespace bpt {
 
-/// The statements of the call's asm text as they are while one function is built from them. Instruction families are in
-/// files of their own.
+/// The statements of the call's asm text as they are while one function is built from them. Instruction families are
+/// in files of their own.
 class PTXBuilder {
 public:
   /// `function` gets the arguments of the asm call, then `const char *where` and `const uint8_t *used` (see

@@ -184,6 +184,15 @@ bool IntrinsicLowering::warp() {
       result = builder.CreateIsNotNull(result);
     return true;
   }
+  if (starts("redux.sync.")) {
+    static constexpr StringLiteral operations[] = {"add", "min", "max", "umin", "umax", "and", "or", "xor"};
+    for (auto [i, operation] : enumerate(operations))
+      if (rest == operation) {
+        call("bpt_emulated_redux", {constant(uint32_t(i)), argument(1), argument(0), where});
+        return true;
+      }
+    return false;
+  }
   if (name == "activemask")
     return fail("which lanes run together is not defined here; use a member mask");
   if (!starts("match."))

@@ -7,8 +7,8 @@ using namespace llvm;
 namespace bpt {
 
 bool IntrinsicLowering::math() {
-  // The rounding of single operations is that of the host (nearest even); approximations are computed exactly, .ftz is
-  // the thread's mode.
+  // The rounding of single operations is that of the host (nearest even); approximations are computed exactly, .ftz
+  // is the thread's mode.
   static constexpr std::pair<StringLiteral, Intrinsic::ID> unary[] = {
       {"ex2.approx", Intrinsic::exp2}, {"lg2.approx", Intrinsic::log2}, {"sqrt.", Intrinsic::sqrt},
       {"sin.approx", Intrinsic::sin},  {"cos.approx", Intrinsic::cos},  {"fabs", Intrinsic::fabs},

@@ -104,6 +104,7 @@ Error lowerToEmulator(Module &module, const TargetMachine &host, const Emulation
   RuntimeCalls calls(module);
   if (options.checkMemory)
     checkMemoryAccesses(calls);
+  checkFences(calls);
   auto usedRegisters = checkAccumulatorUses(calls);
   if (Error error = lowerInlinePTX(calls, usedRegisters))
     return error;
@@ -115,8 +116,12 @@ Error lowerToEmulator(Module &module, const TargetMachine &host, const Emulation
     return error;
   SmallVector<Function *> kernels;
   for (Function &function : module)
-    if (isKernel(function))
+    if (isKernel(function)) {
+      if (function.hasFnAttribute("nvvm.cluster_dim"))
+        return createStringError("kernel '" + function.getName() +
+                                 "' asks for a cluster of blocks, which is not emulated");
       kernels.push_back(&function);
+    }
   for (Function *kernel : kernels)
     addEntry(*kernel);
   retarget(module, host);

@@ -31,27 +31,31 @@ void checkMemoryAccesses(RuntimeCalls &calls) {
         accesses.push_back(&instruction);
   for (Instruction *instruction : accesses) {
     IRBuilder<> builder(instruction);
-    auto check = [&](StringRef function, Value *pointer, Value *bytes) {
+    auto check = [&](StringRef function, Value *pointer, Value *bytes, Align alignment) {
       if (isPrivate(pointer))
         return;
       unsigned space = pointer->getType()->getPointerAddressSpace();
-      calls.call(builder, function,
-                 {pointer, bytes, builder.getInt32(space == 7 ? 3 : space),
-                  calls.location(*instruction, instruction->getOpcodeName())});
+      uint32_t packed = (space == 7 ? 3 : space) + 256 * uint32_t(std::min<uint64_t>(alignment.value(), 4096));
+      calls.call(
+          builder, function,
+          {pointer, bytes, builder.getInt32(packed), calls.location(*instruction, instruction->getOpcodeName())});
     };
     auto size = [&](Type *type) { return builder.getInt64(layout.getTypeStoreSize(type)); };
     if (auto *load = dyn_cast<LoadInst>(instruction)) {
-      check("bpt_emulated_read", load->getPointerOperand(), size(load->getType()));
+      check("bpt_emulated_read", load->getPointerOperand(), size(load->getType()), load->getAlign());
     } else if (auto *store = dyn_cast<StoreInst>(instruction)) {
-      check("bpt_emulated_write", store->getPointerOperand(), size(store->getValueOperand()->getType()));
+      check("bpt_emulated_write", store->getPointerOperand(), size(store->getValueOperand()->getType()),
+            store->getAlign());
     } else if (auto *atomic = dyn_cast<AtomicRMWInst>(instruction)) {
-      check("bpt_emulated_atomic", atomic->getPointerOperand(), size(atomic->getType()));
+      check("bpt_emulated_atomic", atomic->getPointerOperand(), size(atomic->getType()), atomic->getAlign());
     } else if (auto *exchange = dyn_cast<AtomicCmpXchgInst>(instruction)) {
-      check("bpt_emulated_atomic", exchange->getPointerOperand(), size(exchange->getCompareOperand()->getType()));
+      check("bpt_emulated_atomic", exchange->getPointerOperand(), size(exchange->getCompareOperand()->getType()),
+            exchange->getAlign());
     } else if (auto *memory = dyn_cast<MemIntrinsic>(instruction)) {
       if (auto *transfer = dyn_cast<MemTransferInst>(memory))
-        check("bpt_emulated_read", transfer->getRawSource(), memory->getLength());
-      check("bpt_emulated_write", memory->getRawDest(), memory->getLength());
+        check("bpt_emulated_read", transfer->getRawSource(), memory->getLength(),
+              transfer->getSourceAlign().valueOrOne());
+      check("bpt_emulated_write", memory->getRawDest(), memory->getLength(), memory->getDestAlign().valueOrOne());
     }
   }
 }

@@ -217,8 +217,10 @@ bool PTXBuilder::memory(const PTXStatement &s) {
     return reduce || write(o[0], old);
   }
   std::vector<PTXOperand> elements = data.kind == PTXOperand::Vector ? data.elements : std::vector<PTXOperand>{data};
+  // Vectors must be aligned as a whole (PTX ISA 8.7, 6.4.1).
+  uint32_t total = uint32_t(size * elements.size());
   call(load ? "bpt_emulated_read" : "bpt_emulated_write",
-       {pointer, builder.getInt64(size * elements.size()), space, where});
+       {pointer, builder.getInt64(total), builder.CreateAdd(space, constant(256 * total)), where});
   for (auto [i, element] : enumerate(elements)) {
     Value *place = builder.CreateConstGEP1_64(builder.getInt8Ty(), pointer, i * size);
     if (store)

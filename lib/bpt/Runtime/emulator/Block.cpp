@@ -131,7 +131,10 @@ void Block::poll(const char *where) {
   suspend(Waiting::Polling, 0, where);
 }
 
-bool Block::run(const Launch &newLaunch, const Options &newOptions, uint64_t index) {
+bool Block::run(const Launch &newLaunch, const Options &newOptions, uint64_t index,
+                const std::vector<GlobalMemory::Impl::Region *> &newRegions) {
+  regions = &newRegions;
+  lastRegion = nullptr;
   launch = &newLaunch;
   options = &newOptions;
   currentBlock = this;
@@ -166,8 +169,10 @@ bool Block::run(const Launch &newLaunch, const Options &newOptions, uint64_t ind
   (void)transfer;
   if (stuck)
     reportStuck();
-  else if (alive == 0)
+  else if (alive == 0) {
     mbarriers.checkEnd();
+    checkRegisters();
+  }
   return alive == 0;
 }
 
@@ -216,6 +221,20 @@ uint32_t Block::sharedOffset(const void *address, uint64_t bytes, uint32_t align
     fail(ReportKind::Misaligned, where,
          fmt::format("{} at {} is not aligned to {} bytes", what, name(uint32_t(distance)), alignment));
   return uint32_t(distance);
+}
+
+/// What setmaxnreg left each warp with must fit the 64 Ki registers of a multiprocessor, or an increase never returns.
+void Block::checkRegisters() {
+  uint32_t sum = 0;
+  const char *where = "";
+  for (const Thread &thread : threads)
+    if (thread.registers) {
+      sum += thread.registers;
+      where = thread.registersWhere;
+    }
+  if (sum > 65536)
+    reportAs(-1, ReportKind::TooManyRegisters, where,
+             fmt::format("the block's threads ask for {} registers together, but there are 65536", sum));
 }
 
 /// Says per warp who waits for what.

@@ -2,6 +2,7 @@
 // multiprocessor.
 #pragma once
 #include "BulkCopy.h"
+#include "GlobalMemory.h"
 #include "Mbarrier.h"
 #include "NamedBarrier.h"
 #include "Ordering.h"
@@ -27,7 +28,8 @@ struct Thread {
   uint32_t object = 0; ///< which mbarrier, barrier
   uint64_t value = 0;  ///< the parity it waits for, what it got from a collective
   const char *where = "";
-  uint32_t registers = 0;      ///< by setmaxnreg, 0: as launched
+  uint32_t registers = 0; ///< by setmaxnreg, 0: as launched
+  const char *registersWhere = "";
   uint64_t knownMbarriers = 0; ///< whose initialisation is known to be ordered before, by index
   // Bulk stores.
   uint32_t storesOpen = 0, storeGroups = 0, storeGroupsRead = 0;
@@ -61,7 +63,8 @@ public:
   Block(const Block &) = delete;
 
   /// Runs block number `index` of the grid; false if it got stuck or was given up.
-  bool run(const Launch &launch, const Options &options, uint64_t index);
+  bool run(const Launch &launch, const Options &options, uint64_t index,
+           const std::vector<GlobalMemory::Impl::Region *> &regions);
 
   /// The block that the calling fiber belongs to.
   static Block &current();
@@ -100,6 +103,8 @@ public:
   std::array<uint32_t, 3> position{};
   const Launch *launch = nullptr;
   const Options *options = nullptr;
+  const std::vector<GlobalMemory::Impl::Region *> *regions = nullptr; ///< registered global memory, by base
+  GlobalMemory::Impl::Region *lastRegion = nullptr;
   std::vector<Thread> threads;
   Random random;
   Ordering ordering;
@@ -119,6 +124,7 @@ private:
   void switchTo(Thread *thread);
   [[noreturn]] void leave();
   void reportStuck();
+  void checkRegisters();
 
   uint32_t count = 0, alive = 0;
   Thread *running = nullptr;

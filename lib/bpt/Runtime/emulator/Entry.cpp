@@ -155,6 +155,7 @@ void bpt_emulated_wgmma(float *accumulators, uint64_t shape, const uint32_t *a, 
   block().wgmma.issue(accumulators, unpackWgmma(shape), a, a_descriptor, b_descriptor, where);
 }
 void bpt_emulated_wgmma_fence(const char *) { block().wgmma.fence(); }
+void bpt_emulated_wgmma_unfence(const char *) { block().self().wgmma.fenced = false; }
 void bpt_emulated_wgmma_commit(const char *) { block().wgmma.commit(); }
 void bpt_emulated_wgmma_wait(uint32_t pending, float *registers, uint32_t count, const uint8_t *used,
                              const char *where) {

@@ -5,9 +5,12 @@
 
 using namespace bpt::emulator;
 
-/// Size in bytes that an access may have without alignment rules of its own: vectors up to 16 bytes.
-static void access(const void *address, uint64_t bytes, uint32_t space, Access kind, const char *where) {
+static void access(const void *address, uint64_t bytes, uint32_t packed, Access kind, const char *where) {
   Block &block = Block::current();
+  uint32_t space = packed & 0xff, alignment = packed >> 8;
+  if (alignment && reinterpret_cast<uintptr_t>(address) % alignment)
+    block.fail(ReportKind::Misaligned, where,
+               fmt::format("an access of {} bytes at {} is not aligned to {} bytes", bytes, address, alignment));
   if (block.inWindow(address)) {
     if (space == 1)
       block.fail(ReportKind::OutOfBounds, where, "a global access to a shared address");

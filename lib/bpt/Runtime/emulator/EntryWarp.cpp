@@ -1,6 +1,7 @@
 // Collectives of a warp: EmulatorABI.def's functions on top of the exchange of values (PTX
 // ISA 8.7, 9.7.9.6, 9.7.13, 9.7.14.5).
 #include "Block.h"
+#include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
 
@@ -8,8 +9,8 @@ using namespace bpt::emulator;
 
 static Block &block() { return Block::current(); }
 
-/// stmatrix and ldmatrix: lane 8m + r gives the address of row r of matrix m, lane l holds elements 2(l%4) and 2(l%4) +
-/// 1 of row l/4 (transposed: of column l/4). Calls `element(byte offset of the element in shared memory, matrix,
+/// stmatrix and ldmatrix: lane 8m + r gives the address of row r of matrix m, lane l holds elements 2(l%4) and 2(l%4)
+/// + 1 of row l/4 (transposed: of column l/4). Calls `element(byte offset of the element in shared memory, matrix,
 /// half)`.
 template <typename F> static void forElements(const uint64_t *rows, uint32_t matrices, bool transposed, F element) {
   uint32_t lane = block().self().index % 32;
@@ -102,6 +103,46 @@ uint32_t bpt_emulated_vote(uint32_t mode, uint32_t mask, uint32_t predicate, con
   return ballot;
 }
 
+uint32_t bpt_emulated_redux(uint32_t operation, uint32_t mask, uint32_t value, const char *where) {
+  const uint64_t *values =
+      block().warps.exchange(Collective::Redux, mask, uint64_t(operation) << 32 | value, false, where);
+  uint32_t result = value;
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    if (!(mask >> lane & 1) || lane == block().self().index % 32)
+      continue;
+    auto other = uint32_t(values[lane]);
+    if (values[lane] >> 32 != operation)
+      block().report(ReportKind::DivergentCollective, where, "lanes of the warp reduce with different operations");
+    switch (ReduxOperation(operation)) {
+    case ReduxOperation::Add:
+      result += other;
+      break;
+    case ReduxOperation::Min:
+      result = uint32_t(std::min(int32_t(result), int32_t(other)));
+      break;
+    case ReduxOperation::Max:
+      result = uint32_t(std::max(int32_t(result), int32_t(other)));
+      break;
+    case ReduxOperation::UnsignedMin:
+      result = std::min(result, other);
+      break;
+    case ReduxOperation::UnsignedMax:
+      result = std::max(result, other);
+      break;
+    case ReduxOperation::And:
+      result &= other;
+      break;
+    case ReduxOperation::Or:
+      result |= other;
+      break;
+    case ReduxOperation::Xor:
+      result ^= other;
+      break;
+    }
+  }
+  return result;
+}
+
 uint64_t bpt_emulated_match(uint32_t all, uint32_t mask, uint64_t value, const char *where) {
   const uint64_t *values =
       block().warps.exchange(all ? Collective::MatchAll : Collective::MatchAny, mask, value, false, where);
@@ -118,6 +159,14 @@ void bpt_emulated_stmatrix(void *row, uint32_t matrices, uint32_t transposed, co
                            const char *where) {
   uint64_t rows[32];
   memcpy(rows, meet(Collective::StoreMatrix, row, matrices, where), sizeof rows);
+  uint32_t lane = block().self().index % 32;
+  for (uint32_t matrix = 0; !transposed && matrix < matrices; ++matrix) { // a lane's two elements are neighbours
+    uint32_t offset = uint32_t(rows[matrix * 8 + lane / 4]) + lane % 4 * 4;
+    block().shadow.write(offset, 4, false, where);
+    memcpy(block().window + offset, &values[matrix], 4);
+  }
+  if (!transposed)
+    return;
   forElements(rows, matrices, transposed != 0, [&](uint32_t offset, uint32_t matrix, uint32_t half) {
     auto value = uint16_t(values[matrix] >> half * 16);
     block().shadow.write(offset, 2, false, where);
@@ -148,5 +197,6 @@ void bpt_emulated_setmaxnreg(uint32_t increase, uint32_t registers, const char *
     block().report(ReportKind::Unsupported, where,
                    fmt::format("expected a multiple of 8 in [24, 256], but got {}", registers));
   block().self().registers = registers;
+  block().self().registersWhere = where;
 }
 }

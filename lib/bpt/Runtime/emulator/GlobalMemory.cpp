@@ -1,6 +1,7 @@
 // Registered global memory.
 #include "GlobalMemory.h"
 #include "Block.h"
+#include <algorithm>
 #include <fmt/format.h>
 #include <mutex>
 
@@ -71,26 +72,37 @@ size_t firstUnwritten(const GlobalMemory::Impl::Region &region, size_t from, siz
   return found;
 }
 
+std::vector<GlobalMemory::Impl::Region *> GlobalMemory::Impl::list() {
+  std::shared_lock lock(mutex);
+  std::vector<Region *> all;
+  for (auto &entry : regions)
+    all.push_back(&entry.second);
+  return all;
+}
+
 void checkGlobal(Block &block, const void *pointer, uint64_t bytes, Access access, const char *where) {
-  const GlobalMemory *memory = block.options->memory;
-  if (!memory)
+  if (!block.options->memory)
     return;
-  GlobalMemory::Impl &impl = memory->implementation();
-  std::shared_lock lock(impl.mutex);
+  using Region = GlobalMemory::Impl::Region;
   uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
-  GlobalMemory::Impl::Region *region = impl.find(address);
-  if (!region || address - region->base + bytes > region->bytes) {
-    lock.unlock(); // `fail` never comes back
-    if (!region)
+  // Accesses mostly go where the last one went.
+  Region *region = block.lastRegion;
+  if (!region || address - region->base >= region->bytes) {
+    const std::vector<Region *> &regions = *block.regions;
+    auto above = std::upper_bound(regions.begin(), regions.end(), address,
+                                  [](uintptr_t value, const Region *other) { return value < other->base; });
+    region = above == regions.begin() ? nullptr : *std::prev(above);
+    if (!region || address - region->base >= region->bytes)
       block.fail(ReportKind::OutOfBounds, where,
                  fmt::format("{} bytes at {} are in no registered global memory", bytes, pointer));
-    block.fail(ReportKind::OutOfBounds, where,
-               fmt::format("{} bytes at {}+{} are beyond its {} bytes", bytes, region->name, address - region->base,
-                           region->bytes));
+    block.lastRegion = region;
   }
+  size_t from = address - region->base, to = from + bytes;
+  if (to > region->bytes)
+    block.fail(ReportKind::OutOfBounds, where,
+               fmt::format("{} bytes at {}+{} are beyond its {} bytes", bytes, region->name, from, region->bytes));
   if (!region->written)
     return;
-  size_t from = address - region->base, to = from + bytes;
   if (access != Access::Write)
     if (size_t missing = firstUnwritten(*region, from, to); missing != to)
       block.report(ReportKind::UninitialisedRead, where,

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <shared_mutex>
+#include <vector>
 
 namespace bpt::emulator {
 class Block;
@@ -25,6 +26,8 @@ struct GlobalMemory::Impl {
   };
   /// The region that holds `address`, or null. The mutex must be held.
   Region *find(uintptr_t address);
+  /// All regions by base, for a launch: they stay where they are until they are removed.
+  std::vector<Region *> list();
 
   std::shared_mutex mutex;
   std::map<uintptr_t, Region> regions; ///< by base

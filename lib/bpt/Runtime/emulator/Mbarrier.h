@@ -13,8 +13,8 @@ public:
 
   void initialise(void *address, uint32_t count, const char *where);
   void invalidate(void *address, const char *where);
-  /// Arrives `arrivals` times after expecting `bytes` more; with `drop` also from the next phase on. Returns the state
-  /// of the phase.
+  /// Arrives `arrivals` times after expecting `bytes` more; with `drop` also from the next phase on. Returns the
+  /// state of the phase.
   uint64_t arrive(void *address, uint32_t arrivals, uint32_t bytes, bool drop, const char *where);
   void expect(void *address, uint32_t bytes, const char *where);
   void complete(void *address, uint32_t bytes, const char *where);

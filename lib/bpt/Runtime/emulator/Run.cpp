@@ -35,6 +35,7 @@ const char *toString(ReportKind kind) {
                                       "StoreSourceOverwritten",
                                       "OutstandingWork",
                                       "BadTensorMap",
+                                      "TooManyRegisters",
                                       "Trap",
                                       "Unsupported"};
   return names[int(kind)];
@@ -116,6 +117,9 @@ LaunchResult run(const Launch &launch, const Options &options) {
   int workers = options.hostThreads > 0 ? options.hostThreads : availableProcessors();
   workers = int(std::min<uint64_t>(uint64_t(workers), std::max<uint64_t>(count, 1)));
 
+  std::vector<GlobalMemory::Impl::Region *> regions;
+  if (options.memory)
+    regions = options.memory->implementation().list();
   LaunchResult result;
   std::mutex mutex;
   std::atomic<uint64_t> next{0};
@@ -130,7 +134,7 @@ LaunchResult run(const Launch &launch, const Options &options) {
       block->reports.clear();
       block->reportCount = 0;
       // A block that is stuck or has touched memory that is not its own ends the launch, as on the GPU.
-      if (block->run(launch, options, first + i))
+      if (block->run(launch, options, first + i, regions))
         ++part.blocks;
       else
         stop = true;

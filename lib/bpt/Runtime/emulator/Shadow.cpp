@@ -7,7 +7,7 @@
 
 namespace bpt::emulator {
 
-constexpr uint8_t wordsOpen = 1, holdsMbarrier = 2;
+constexpr uint8_t wordsOpen = 1, holdsMbarrier = 2, asyncRead = 8; // holdsMbarrier: a bit for each half
 constexpr uint16_t nobody = 0xffff;
 
 void ReadNeeds::clear() {
@@ -113,12 +113,15 @@ uint32_t Shadow::Knowledge::of(uint32_t component) {
 
 /// Asynchronous readers of a granule that is about to be overwritten.
 void Shadow::checkAsyncReaders(uint32_t granule, Knowledge &known, const char *what, const char *where) {
+  if (!(flags[granule] & asyncRead))
+    return;
+  flags[granule] &= uint8_t(~asyncRead);
   for (uint32_t group = 0; group * 128 < block.threadCount(); ++group) {
     uint32_t &reads = wgmmaGroup[group][granule];
     if (!reads)
       continue;
-    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX
-    // ISA 8.7, 9.7.15.7.2). CUTLASS relies on that: one thread releases a stage for its warpgroup (PipelineTmaAsync,
+    // A wgmma group belongs to the warpgroup: when one thread has waited for it, all of it is done (PTX ISA 8.7,
+    // 9.7.15.7.2). CUTLASS relies on that: one thread releases a stage for its warpgroup (PipelineTmaAsync,
     // sm90_pipeline.hpp).
     if (known.of(block.ordering.groups(group)) < reads)
       block.report(ReportKind::StageReusedEarly, where,
@@ -324,6 +327,7 @@ void Shadow::wgmmaReads(uint32_t granule, uint32_t warpgroup, uint32_t group, Re
     return;
   collect(granule, needs);
   wgmmaGroup[warpgroup][granule] = group;
+  flags[granule] |= asyncRead;
 }
 
 void Shadow::storeFrom(uint32_t offset, uint32_t bytes, uint32_t slot, uint32_t group, const char *where) {
@@ -332,6 +336,7 @@ void Shadow::storeFrom(uint32_t offset, uint32_t bytes, uint32_t slot, uint32_t 
     collect(granule, scratch);
     storeSlot[granule] = uint8_t(slot + 1);
     storeGroup[granule] = group;
+    flags[granule] |= asyncRead;
   }
   check(scratch, block.self().index, "the store", where);
 }

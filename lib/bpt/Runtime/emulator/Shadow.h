@@ -13,8 +13,8 @@ constexpr uint32_t reservedBytes = 1024;   ///< the hardware keeps the first KiB
 constexpr uint32_t maxDynamicBytes =
     227 * 1024; ///< a block may ask for (CUDA C++ Programming Guide, compute capability 9.0)
 
-/// What one asynchronous operation needs to know before it may read a set of granules: collected once, checked for each
-/// thread.
+/// What one asynchronous operation needs to know before it may read a set of granules: collected once, checked for
+/// each thread.
 struct ReadNeeds {
   /// Phases of mbarriers that must have been observed: copies completed by them wrote the granules.
   struct Copy {

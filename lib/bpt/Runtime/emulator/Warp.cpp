@@ -10,7 +10,7 @@ static const char *nameOf(Collective kind) {
   static const char *const names[] = {"bar.warp.sync", "shfl.sync.up",     "shfl.sync.down", "shfl.sync.bfly",
                                       "shfl.sync.idx", "elect.sync",       "vote.sync.all",  "vote.sync.any",
                                       "vote.sync.uni", "vote.sync.ballot", "match.any.sync", "match.all.sync",
-                                      "stmatrix",      "ldmatrix",         "setmaxnreg"};
+                                      "redux.sync",    "stmatrix",         "ldmatrix",       "setmaxnreg"};
   return names[int(kind)];
 }
 

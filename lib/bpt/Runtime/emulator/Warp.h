@@ -20,6 +20,7 @@ enum class Collective : uint8_t {
   VoteBallot,
   MatchAny,
   MatchAll,
+  Redux,
   StoreMatrix,
   LoadMatrix,
   SetRegisters

@@ -243,7 +243,9 @@ void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t 
   Warpgroup &warpgroup = *warpgroups[group];
   WgmmaThread &own = self.wgmma;
   if (!own.fenced)
-    block.report(ReportKind::MissingWgmmaFence, where, "no wgmma.fence since the start or the last wgmma.wait_group");
+    block.report(ReportKind::MissingWgmmaFence, where,
+                 "no wgmma.fence since the start, the last wgmma.wait_group, or a write of its registers");
+  own.fenced = true; // one report is enough for a chain
   uint32_t number = own.issued++;
   ++own.uncommitted;
   bool fromRegisters = a != nullptr;

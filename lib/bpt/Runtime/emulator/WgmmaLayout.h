@@ -40,9 +40,9 @@ constexpr OperandDescriptor decodeDescriptor(uint64_t bits) {
   return descriptor;
 }
 
-/// Byte address of element (`mn`, `k`) of a K-major operand, elements of `size` bytes (cute/arch/mma_sm90_desc.hpp,
-/// make_gmma_desc<Major::K>: swizzled ((8,m),(T,2)):((wT,SBO),(1,T)), not swizzled ((8,m),(T,2)):((1T,SBO),(1,LBO)), T
-/// elements of 16 bytes).
+/// Byte address of element (`mn`, `k`) of a K-major operand, elements of `size` bytes
+/// (cute/atom/mma_traits_sm90_gmma.hpp, make_gmma_desc<Major::K>: swizzled ((8,m),(T,2)):((wT,SBO),(1,T)), not swizzled
+/// ((8,m),(T,2)):((1T,SBO),(1,LBO)), T elements of 16 bytes).
 constexpr uint32_t kMajorAddress(const OperandDescriptor &d, uint32_t mn, uint32_t k, uint32_t size) {
   uint32_t bytes = k * size;
   if (d.swizzle == OperandSwizzle::None)
@@ -51,8 +51,7 @@ constexpr uint32_t kMajorAddress(const OperandDescriptor &d, uint32_t mn, uint32
 }
 
 /// The same for an MN-major operand of 2-byte elements (make_gmma_desc<Major::MN>: swizzled
-/// ((T,w,m),(8,k)):((1,T,LBO),(wT,SBO)), not swizzled
-/// ((T,1,m),(8,k)):((1,T,SBO),(1T,LBO))).
+/// ((T,w,m),(8,k)):((1,T,LBO),(wT,SBO)), not swizzled ((T,1,m),(8,k)):((1,T,SBO),(1T,LBO))).
 constexpr uint32_t mnMajorAddress(const OperandDescriptor &d, uint32_t mn, uint32_t k) {
   uint32_t width = swizzleWidth(d.swizzle), perRow = width / 2;
   uint32_t outer = d.swizzle == OperandSwizzle::None ? d.stride : d.leading;
