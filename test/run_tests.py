@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs every test of a build: gtest programs, lit, conformance. Ends with 'N passed, N failed'.
+"""Runs every test of a build: gtest programs, lit, conformance on the CPU and on the emulated GPU. Ends with 'N passed, N failed'.
 
-  run_tests.py --build build [--only gtest|lit|conformance] [--filter REGEX]
+  run_tests.py --build build [--only gtest|lit|conformance|emulator] [--filter REGEX]
 """
 import argparse, glob, json, os, re, shutil, subprocess, sys, tempfile, time
 
@@ -55,8 +55,8 @@ def run_lit(build, pattern):
     return (sum(t["code"] in good for t in tests), sum(t["code"] not in good | skipped for t in tests))
 
 
-def run_conformance(build, pattern):
-    command = [sys.executable, os.path.join(HERE, "Conformance", "run.py"), "--bin", os.path.join(build, "bin")]
+def run_conformance(build, pattern, *options):
+    command = [sys.executable, os.path.join(HERE, "Conformance", "run.py"), "--bin", os.path.join(build, "bin"), *options]
     if pattern:
         command += ["--only", pattern]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -73,7 +73,11 @@ def run_conformance(build, pattern):
     return counts
 
 
-SUITES = {"gtest": run_gtest, "lit": run_lit, "conformance": run_conformance}
+def run_emulator(build, pattern):
+    return run_conformance(build, pattern, "--stage", "target", "--target", "emulator")
+
+
+SUITES = {"gtest": run_gtest, "lit": run_lit, "conformance": run_conformance, "emulator": run_emulator}
 
 
 def main():
