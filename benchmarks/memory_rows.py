@@ -1,5 +1,5 @@
 """The rows of `./dev bench memory`: plans against what runs allocate and what is resident, budgets, the price of blocks, packing."""
-import json, os, re, subprocess, tempfile, threading, time
+import array, json, os, re, subprocess, tempfile, threading, time
 from statistics import median
 
 import ours, paper
@@ -32,6 +32,34 @@ def gradient(bin, where, strategy="blockwise", keep="", wrt="", **sizes):
 
 def plan(bin, path, *options):
     return ours.call(bin, "bpt-run", path, "--entry=loss.grad", "--plan", "--json", *options)
+
+
+def run(bin, path, context, *options):
+    """A run: what it planned and allocated, and its time. Of long contexts one run, with the seconds that compiling takes."""
+    if context < 16384:
+        return ours.call(bin, "bpt-run", path, "--entry=loss.grad", "--bench=1", "--json", *options)
+    start = time.monotonic()
+    return ours.call(bin, "bpt-run", path, "--entry=loss.grad", "--json", *options) | {"seconds": time.monotonic() - start}
+
+
+def values(path):
+    """The f32 tensors of a safetensors file."""
+    with open(path, "rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        start = f.tell()
+        tensors = {}
+        for name, entry in header.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                f.seek(start + begin)
+                tensors[name] = array.array("f", f.read(end - begin))
+        return tensors
+
+
+def difference(a, b):
+    """max |a - b| / max |b|, the largest of all tensors."""
+    a, b = values(a), values(b)
+    return max(max(abs(x - y) for x, y in zip(a[name], b[name])) / max(map(abs, b[name])) for name in b)
 
 
 def bound(context):
@@ -74,7 +102,7 @@ def strategies(arguments):
                     if row["planned_bytes"] >= 0.8 * available() or (context >= 16384 and not arguments.full):
                         row["planned_only"] = True
                     else:
-                        report = ours.call(arguments.bin, "bpt-run", path, "--entry=loss.grad", "--bench=1", "--json")
+                        report = run(arguments.bin, path, context)
                         row |= {"allocated_bytes": report["measured_peak_bytes"], "seconds": report["seconds"],
                                 "tokens_per_second": round(context / report["seconds"], 1)}
                     limits = [bound(context)] + {8192: [80 * MIB], 32768: [300 * MIB]}.get(context, [])
@@ -158,18 +186,43 @@ def residents(arguments):
 
 def budgets(arguments):
     """Programs that fit."""
-    cases = [(8192, "80MiB", False), (8192, "75MiB", False), (8192, "60MiB", False)]
-    for context, memory, _ in cases:
-        def measure(context=context, memory=memory):
+    context = 8192
+    limit = context * 2.0 ** -23  # n eps: how far sums of n terms may differ in another order
+    for memory in ("80MiB", "75MiB", "60MiB"):
+        def measure(memory=memory):
             with tempfile.TemporaryDirectory() as where:
                 path = graph(arguments.bin, where, context=context, **SMALL)
-                goal = {"goal": f"a program within {memory} is found"}
+                goal = {"goal": f"a program within {memory} is found, gradients within {limit:.1e} of the plain program's"}
+                outputs = [os.path.join(where, f"{name}.safetensors") for name in ("within", "plain")]
                 try:
-                    report = ours.call(arguments.bin, "bpt-run", path, "--entry=loss.grad", f"--memory={memory}", "--bench=1", "--json")
+                    report = run(arguments.bin, path, context, f"--memory={memory}", f"--outputs={outputs[0]}")
+                    run(arguments.bin, path, context, f"--outputs={outputs[1]}")
                 except ours.Failed as error:
                     return goal | {"error": str(error), "holds": False}
-                return goal | {"planned_bytes": report["planned_peak_bytes"], "seconds": report["seconds"], "holds": True}
+                apart = difference(*outputs)
+                return goal | {"planned_bytes": report["planned_peak_bytes"], "seconds": report["seconds"], "difference": apart,
+                               "holds": report["planned_peak_bytes"] <= int(memory[:-3]) * MIB and apart <= limit}
         yield "budget", f"loss.grad L4 E256 T{context} {memory}", "f32", measure
+
+
+def questions(arguments):
+    """What a dry run answers: the frontier of memory against time, the longest context."""
+    def frontier():
+        text = ours.lines(arguments.bin, "bpt-train", "--preset=gpt2", "--batch=1", "--context=8192", "--dry-run", "--frontier", "--json")
+        [table] = [row for row in text if row["event"] == "frontier"]
+        points = [(name, point["planned_peak_bytes"], point["predicted_step_seconds"]) for name, point in table.items() if name != "event"]
+        falls = all(a[1] > b[1] and a[2] <= b[2] for a, b in zip(points, points[1:]))
+        return {"points": [{"policy": name, "planned_bytes": size, "predicted_seconds": round(seconds, 1)} for name, size, seconds in points],
+                "goal": "bytes fall, times rise", "holds": falls and len(points) > 1}
+    yield "frontier", "gpt2 B1 T8192", "f32", frontier
+
+    def longest():
+        start = time.monotonic()
+        text = ours.lines(arguments.bin, "bpt-train", "--preset=gpt2", "--batch=1", "--dry-run", "--max-context", "--memory=3GiB", "--json")
+        seconds = time.monotonic() - start
+        [found] = [row["max_context"] for row in text if row["event"] == "max_context"]
+        return {"context": found, "seconds": round(seconds, 2), "goal": "seconds <= 8", "holds": seconds <= 8}
+    yield "longest context search", "gpt2 B1 3GiB", "f32", longest
 
 
 def longest(arguments):
@@ -179,12 +232,13 @@ def longest(arguments):
     def small():
         with tempfile.TemporaryDirectory() as where:
             path = graph(arguments.bin, where, context=131072, **SMALL)
-            report = ours.call(arguments.bin, "bpt-run", path, "--entry=loss.grad", "--bench=1", "--json")
-            return {"planned_bytes": report["planned_peak_bytes"], "seconds": report["seconds"], "goal": "runs", "holds": True}
+            report = run(arguments.bin, path, 131072)
+            return {"planned_bytes": report["planned_peak_bytes"], "allocated_bytes": report["measured_peak_bytes"], "seconds": report["seconds"],
+                    "goal": "runs, allocated = planned", "holds": report["measured_peak_bytes"] == report["planned_peak_bytes"]}
     yield "long context", "loss.grad L4 E256 T131072", "f32", small
 
     def gpt2():
-        seconds = ours.TrainStep(32768, options=("--memory=8GiB",)).seconds(arguments.bin)
+        seconds = ours.TrainStep(32768, options=("--memory=8GiB",), warm=0).seconds(arguments.bin)
         return {"seconds": seconds, "goal": "a step within 8 GiB runs", "holds": True}
     yield "long context", "train gpt2 B1 T32768 8GiB", "f32", gpt2
 
@@ -210,7 +264,7 @@ def prices(arguments):
 
 
 def bench(arguments, emit):
-    groups = strategies, presets, packings, kept, residents, budgets, prices, longest, paper.rows
+    groups = strategies, presets, packings, kept, residents, budgets, questions, prices, longest, paper.rows
     for group in groups:
         for work, shape, dtype, measure in group(arguments):
             if not re.search(arguments.filter, f"{work} {shape} {dtype}"):

@@ -15,6 +15,14 @@ def call(bin, tool, *arguments):
     return json.JSONDecoder().raw_decode(done.stdout)[0]  # notes may follow
 
 
+def lines(bin, tool, *arguments):
+    """The JSON objects that a tool prints, one a line."""
+    done = subprocess.run([os.path.join(bin, tool), *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(done.stderr.strip().split("\n")[0] or f"{tool} ended with {done.returncode}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def peak(bin, name):
     """The machine's rate: gflops, gflops_avx2 or gbytes_per_second."""
     return call(bin, "bpt-peak", "memory" if name == "gbytes_per_second" else "compute")[name]
@@ -57,11 +65,12 @@ def write_zeros(path, shapes):
 
 @dataclass
 class TrainStep:
-    """A step of GPT-2 124M in f32, batch 1: the median of `steps` after the first two. `amount` is known after a run."""
+    """A step of GPT-2 124M in f32, batch 1: the median of `steps` after the first `warm`. `amount` is known after a run."""
     context: int
     steps: int = 1
     amount: int = 0
     options: tuple = ()
+    warm: int = 2
 
     def runs(self):
         return self.steps
@@ -83,9 +92,9 @@ class TrainStep:
                 self.amount = event.get("step_flops", self.amount)
                 if "step" in event:
                     seconds.append(event["seconds"])
-                if len(seconds) == 2 + self.steps:
+                if len(seconds) == self.warm + self.steps:
                     process.kill()  # no checkpoint
-                    return sorted(seconds[2:])[self.steps // 2]
+                    return sorted(seconds[self.warm:])[self.steps // 2]
             raise Failed(process.stderr.read().strip())
 
 

@@ -96,11 +96,12 @@ def main():
 
     {"cpu": bench_cpu, "memory": memory_rows.bench}[arguments.what](arguments, emit)
     base = os.path.splitext(arguments.json)[0] if arguments.json else os.path.join(arguments.build, f"bench-{arguments.what}")
-    picture = chart.svg(rows) if arguments.what == "cpu" else memory_chart.svg(rows)
-    if picture:
-        with open(base + ".svg", "w") as file:
-            file.write(picture)
-        print(f"{base}.svg", file=sys.stderr)
+    pictures = {".svg": chart.svg(rows)} if arguments.what == "cpu" else memory_chart.pictures(rows)
+    for ending, picture in pictures.items():
+        if picture:
+            with open(base + ending, "w") as file:
+                file.write(picture)
+            print(base + ending, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ llvm::StringRef getTargetName(Target target);
 Expected<Stage> parseStage(llvm::StringRef name);
 llvm::StringRef getStageName(Stage stage);
 
+struct PolicyCost; // bpt/Runtime/TrainPlan.h
+
 struct CompileOptions {
   Target target = Target::CPU;
   std::string cpu = "native";          ///< native | x86-64-v4 | x86-64-v3 | x86-64
@@ -56,8 +58,9 @@ public:
   Status runPipeline(mlir::ModuleOp module, llvm::StringRef pipeline);
   /// Where the one entry of `options` is `f.grad` and the module has only `f`: forms blocks and the gradient. For a *graph*, with the
   /// policy (kept activations, segments) that is fastest among those whose plan fits into options.memory (0: nine tenths of what is
-  /// free) with options.threads, or the smallest.
-  Status formGradientEntry(mlir::OwningOpRef<mlir::ModuleOp> &module, const CompileOptions &options);
+  /// free) with options.threads, or the smallest. `considered` gets the policies that were tried, from the fastest on.
+  Status formGradientEntry(mlir::OwningOpRef<mlir::ModuleOp> &module, const CompileOptions &options,
+                           std::vector<PolicyCost> *considered = nullptr);
   /// Keeps `options.entries` as the public functions and drops what they do not use. Exit 1 with the nearest name for an
   /// unknown entry.
   Status selectEntries(mlir::ModuleOp module, const CompileOptions &options);

@@ -48,7 +48,7 @@ struct TrainOptions {
   int64_t sampleEvery = 0, sampleTokens = 200;
   std::string samplePrompt;
   double sampleTemperature = 0.8;
-  bool profile = false, dryRun = false, maxContext = false, maxBatch = false, json = false;
+  bool profile = false, dryRun = false, frontier = false, maxContext = false, maxBatch = false, json = false;
   std::string config;
 
   /// The step after which this run ends: --stop-at where it is given and earlier, else --steps.

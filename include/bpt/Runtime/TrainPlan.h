@@ -89,6 +89,7 @@ struct PlannedTraining {
   Manifest manifest;
   TrainPlan plan;
   std::vector<PolicyCost> policies; ///< what was considered, from the fastest to the smallest
+  std::vector<PolicyCost> frontier; ///< with TrainOptions::frontier: what else there is, none of it slower and larger than another
 };
 
 /// Needs no code: what a run takes is known before there is any. Errors: exit 1 for a program that cannot be trained or

@@ -14,7 +14,7 @@ std::string LayerPolicy::getName() const {
   if (segment > 1)
     name += " in segments of " + std::to_string(segment);
   if (heads > 0)
-    name += ", heads by " + std::to_string(heads);
+    name += " with heads by " + std::to_string(heads);
   return name;
 }
 
@@ -30,8 +30,8 @@ static bool keepingIsExact(func::FuncOp function) {
   });
 }
 
-/// Sizes of segments, from none on. Kept are layers / size inputs, and size more while a segment is in its backward: least about
-/// the square root.
+/// Sizes of segments, from none on. Kept are layers / size inputs, and size more while a segment is in its backward:
+/// least about the square root.
 static SmallVector<int64_t> getSegments(func::FuncOp function) {
   int64_t layers = 0;
   function.walk([&](AttentionOp) { ++layers; });
@@ -89,6 +89,18 @@ StepWork countStepWork(func::FuncOp function) {
       work.projections += flops;
   });
   return work;
+}
+
+void keepFrontier(std::vector<PolicyCost> &policies) {
+  std::stable_sort(policies.begin(), policies.end(),
+                   [](const PolicyCost &a, const PolicyCost &b) { return a.flops < b.flops; });
+  std::optional<int64_t> least;
+  llvm::erase_if(policies, [&](const PolicyCost &policy) {
+    bool isSmaller = !least || policy.bytes < *least;
+    if (isSmaller)
+      least = policy.bytes;
+    return !isSmaller && !policy.chosen;
+  });
 }
 
 double StepWork::with(const LayerPolicy &policy) const {

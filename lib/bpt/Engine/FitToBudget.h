@@ -11,7 +11,7 @@ struct LayerPolicy {
   std::string keep;    ///< input | attention | qkv | all
   int64_t segment = 1; ///< layers of a segment
   int64_t heads = 0;   ///< key heads at a time; 0: all. The output projection then sums in another order
-  /// "input in segments of 4, heads by 1"
+  /// "input in segments of 4 with heads by 1"
   std::string getName() const;
   /// As options of bpt-form-blocks.
   std::string getFormOptions() const;
@@ -35,6 +35,9 @@ struct StepWork {
   double with(const LayerPolicy &policy) const;
 };
 StepWork countStepWork(mlir::func::FuncOp function);
+
+/// Sorts by time and leaves out what is neither faster nor smaller than another, but for the one that was chosen.
+void keepFrontier(std::vector<PolicyCost> &policies);
 
 /// What a program takes at least: all of it, and what no policy changes.
 struct MemoryEstimate {

@@ -54,7 +54,8 @@ static func::FuncOp findGraph(ModuleOp module, const CompileOptions &options) {
   return function && !function.isExternal() ? function : func::FuncOp();
 }
 
-Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileOptions &options) {
+Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileOptions &options,
+                                   std::vector<PolicyCost> *considered) {
   func::FuncOp function = findGraph(*module, options);
   if (!function)
     return {};
@@ -63,16 +64,18 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileO
   if (isFormed)
     return runPipeline(*module, "builtin.module(bpt-differentiate{function=" + function.getName().str() + "})");
   std::string name = function.getName().str();
-  std::vector<PolicyCost> considered;
+  std::vector<PolicyCost> tried;
   auto build = [&](const LayerPolicy &policy) { return formGradient(*this, *module, name, policy, options); };
   SmallVector<LayerPolicy> policies = getLayerPolicies(function);
   llvm::append_range(policies, getHeadPolicies(function));
   Expected<FormedGradient> formed = fitToBudget<FormedGradient>(
       policies, countStepWork(function), memoryBudget(options.memory),
-      [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, considered);
+      [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, tried);
   if (!formed)
     return formed.takeError();
   module = std::move(formed->module);
+  if (considered)
+    *considered = std::move(tried);
   return {};
 }
 

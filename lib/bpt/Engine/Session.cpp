@@ -1,7 +1,9 @@
 // What bpt-run does: compile, run, compare.
 #include "bpt/Engine/Session.h"
 #include "bpt/Runtime/CommandLine.h"
+#include "bpt/Runtime/Sizes.h"
 #include "bpt/Runtime/Threads.h"
+#include "bpt/Runtime/TrainPlan.h"
 
 using namespace mlir;
 
@@ -46,9 +48,22 @@ static Status check(const std::string &tool, const Program &program, const Progr
   return {};
 }
 
+/// "policy: input, 79.77 MiB; faster ones need: all 359.02 MiB, qkv ..", empty where there was no choice.
+static std::string describeChoice(llvm::ArrayRef<PolicyCost> considered) {
+  std::string chosen, faster;
+  for (const PolicyCost &policy : considered) {
+    std::string text = policy.name + " " + formatBytes(policy.bytes);
+    if (policy.chosen)
+      chosen = text;
+    else
+      faster += (faster.empty() ? "; faster are: " : ", ") + text;
+  }
+  return chosen.empty() ? "" : "policy: " + chosen + faster + "\n";
+}
+
 /// --plan: lowers to where the plan is, and no further.
 static Status printPlan(const std::string &tool, Compiler &compiler, ModuleOp module, const CompileOptions &options,
-                        const RunRequest &request) {
+                        const RunRequest &request, llvm::ArrayRef<PolicyCost> considered) {
   if (request.profiles())
     return usageError("expected --plan or --profile, but got both: a plan runs nothing");
   if (Status status = compiler.lower(module, options, Stage::Buffers); !status)
@@ -62,7 +77,7 @@ static Status printPlan(const std::string &tool, Compiler &compiler, ModuleOp mo
     llvm::errs() << tool << ": " << warnings;
   if (!text)
     return text.takeError();
-  llvm::outs() << *text;
+  llvm::outs() << (request.json ? "" : describeChoice(considered)) << *text;
   return {};
 }
 
@@ -91,12 +106,13 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   std::string ignored; // the run warns
   options.threads = chooseThreads(request.run.threads, request.run.ompNumThreads, ignored);
   options.emulator->hostThreads = static_cast<int>(options.threads);
-  if (Status status = compiler.formGradientEntry(*module, options); !status)
+  std::vector<PolicyCost> considered;
+  if (Status status = compiler.formGradientEntry(*module, options, &considered); !status)
     return status;
   if (Status status = compiler.selectEntries(**module, options); !status)
     return status;
   if (request.run.plan)
-    return printPlan(tool, compiler, **module, options, request.run);
+    return printPlan(tool, compiler, **module, options, request.run, considered);
   OwningOpRef<ModuleOp> twin;
   if (request.check) {
     twin = (*module)->clone();

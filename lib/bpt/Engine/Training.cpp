@@ -152,8 +152,8 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   return compile;
 }
 
-/// What `options` leave open, from the fastest to the smallest.
-static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleOp module) {
+/// What `options` leave open, from the fastest to the smallest; for a question what fits at all, the smallest of many.
+static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleOp module, PackEffort effort) {
   auto loss = module.lookupSymbol<func::FuncOp>("loss");
   bool keepIsOpen = options.keepActivations == "auto";
   int64_t segment = std::max<int64_t>(options.segment, 1), heads = options.headsAtOnce;
@@ -168,6 +168,9 @@ static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleO
   }
   if (policies.empty()) // what is kept is said, but would not be tried
     policies.push_back({options.keepActivations, segment, heads});
+  // Of a few layers none saves for certain.
+  if (effort == PackEffort::Bound && policies.size() > 2)
+    policies.erase(policies.begin(), policies.end() - 1);
   return policies;
 }
 
@@ -206,16 +209,11 @@ static Expected<LoweredTraining> lowerTraining(Compiler &compiler, ModuleOp grap
 }
 
 /// The training program that is fastest among those that fit into the memory, or the smallest where none does.
-static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOptions &options, int threads,
-                                             PackEffort effort, std::vector<PolicyCost> &policies) {
-  Expected<OwningOpRef<ModuleOp>> graph = readTrainingGraph(compiler, options);
-  if (!graph)
-    return graph.takeError();
-  if (!(**graph).lookupSymbol<func::FuncOp>("loss"))
-    return badInput("expected a graph with a function called loss, but there is none");
-  StepWork work = countStepWork((**graph).lookupSymbol<func::FuncOp>("loss"));
+static Expected<LoweredTraining> fitTraining(Compiler &compiler, ModuleOp graph, const TrainOptions &options,
+                                             int threads, PackEffort effort, std::vector<PolicyCost> &policies) {
+  StepWork work = countStepWork(graph.lookupSymbol<func::FuncOp>("loss"));
   auto lower = [&](const LayerPolicy &policy, PackEffort effort) {
-    return lowerTraining(compiler, **graph, options, policy, threads, effort);
+    return lowerTraining(compiler, graph, options, policy, threads, effort);
   };
   auto estimate = [&](const LayerPolicy &policy) -> Expected<MemoryEstimate> {
     Expected<LoweredTraining> lowered = lower(policy, PackEffort::Bound);
@@ -224,16 +222,53 @@ static Expected<LoweredTraining> fitTraining(Compiler &compiler, const TrainOpti
     return MemoryEstimate{lowered->bytes, lowered->plan.headBytes};
   };
   return fitToBudget<LoweredTraining>(
-      getPolicies(options, **graph), work, memoryBudget(options.memory), estimate,
+      getPolicies(options, graph, effort), work, memoryBudget(options.memory), estimate,
       [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
+}
+
+/// The graph to train, with a function `loss`.
+static Expected<OwningOpRef<ModuleOp>> readLoss(Compiler &compiler, const TrainOptions &options) {
+  Expected<OwningOpRef<ModuleOp>> graph = readTrainingGraph(compiler, options);
+  if (graph && !(**graph).lookupSymbol<func::FuncOp>("loss"))
+    return badInput("expected a graph with a function called loss, but there is none");
+  return graph;
+}
+
+/// `policies` with what was not considered: the other policies, and groups of heads.
+static Expected<std::vector<PolicyCost>> findFrontier(Compiler &compiler, ModuleOp graph, const TrainOptions &options,
+                                                      int threads, std::vector<PolicyCost> policies) {
+  auto loss = graph.lookupSymbol<func::FuncOp>("loss");
+  StepWork work = countStepWork(loss);
+  SmallVector<LayerPolicy> all = getPolicies(options, graph, PackEffort::Full);
+  if (options.strategy == "blockwise" && options.headsAtOnce == 0)
+    llvm::append_range(all, getHeadPolicies(loss));
+  for (const LayerPolicy &policy : all) {
+    if (llvm::any_of(policies, [&](const PolicyCost &known) { return known.name == policy.getName(); }))
+      continue;
+    Expected<LoweredTraining> lowered = lowerTraining(compiler, graph, options, policy, threads, PackEffort::Bound);
+    if (!lowered)
+      return lowered.takeError();
+    policies.push_back({policy.getName(), lowered->bytes, work.with(policy)});
+  }
+  keepFrontier(policies);
+  return policies;
 }
 
 Expected<PlannedTraining> planTraining(const TrainOptions &options, int threads, PackEffort effort) {
   Compiler compiler;
   PlannedTraining result;
-  Expected<LoweredTraining> lowered = fitTraining(compiler, options, threads, effort, result.policies);
+  Expected<OwningOpRef<ModuleOp>> graph = readLoss(compiler, options);
+  if (!graph)
+    return graph.takeError();
+  Expected<LoweredTraining> lowered = fitTraining(compiler, **graph, options, threads, effort, result.policies);
   if (!lowered)
     return lowered.takeError();
+  if (options.frontier && effort == PackEffort::Full) {
+    Expected<std::vector<PolicyCost>> frontier = findFrontier(compiler, **graph, options, threads, result.policies);
+    if (!frontier)
+      return frontier.takeError();
+    result.frontier = frontier.take();
+  }
   result.manifest = std::move(lowered->manifest);
   result.plan = std::move(lowered->plan);
   return result;
@@ -242,7 +277,10 @@ Expected<PlannedTraining> planTraining(const TrainOptions &options, int threads,
 Expected<CompiledTraining> compileTraining(const TrainOptions &options, int threads) {
   Compiler compiler;
   std::vector<PolicyCost> policies;
-  Expected<LoweredTraining> lowered = fitTraining(compiler, options, threads, PackEffort::Full, policies);
+  Expected<OwningOpRef<ModuleOp>> graph = readLoss(compiler, options);
+  if (!graph)
+    return graph.takeError();
+  Expected<LoweredTraining> lowered = fitTraining(compiler, **graph, options, threads, PackEffort::Full, policies);
   if (!lowered)
     return lowered.takeError();
   Expected<Program> program = compiler.load(*lowered->module, lowered->compile);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace bpt {
 
@@ -38,6 +39,35 @@ static ReportRow describePolicies(const std::vector<PolicyCost> &policies) {
   return {"policies", "keep", fmt::format("{}", fmt::join(texts, ", ")), json.dump()};
 }
 
+/// What the choice would have taken that is next faster.
+static std::optional<ReportRow> describeNextFaster(const std::vector<PolicyCost> &policies) {
+  auto chosen = std::find_if(policies.begin(), policies.end(), [](const PolicyCost &policy) { return policy.chosen; });
+  if (chosen == policies.end() || chosen == policies.begin())
+    return std::nullopt;
+  const PolicyCost &faster = *std::prev(chosen);
+  std::string text = fmt::format("{} needs {}, {} more", faster.name, formatBytes(faster.bytes),
+                                 formatBytes(faster.bytes - chosen->bytes));
+  if (faster.flops > 0)
+    text += fmt::format(", for {:.0f} % of the work", 100 * faster.flops / chosen->flops);
+  return numberRow("next_faster_bytes", "next faster", text, static_cast<double>(faster.bytes));
+}
+
+/// Memory against time, from the fastest to the smallest.
+void TrainRun::describeFrontier() {
+  std::optional<MachineModel> machine = findMachine(options.machine, environment.threads);
+  std::vector<ReportRow> rows;
+  for (const PolicyCost &policy : frontier) {
+    double seconds = machine ? policy.flops / machine->flopsPerSecond : 0;
+    nlohmann::ordered_json json = {
+        {"planned_peak_bytes", policy.bytes}, {"predicted_step_seconds", seconds}, {"chosen", policy.chosen}};
+    rows.push_back({policy.name, policy.name,
+                    fmt::format("{}, {} a step{}", formatBytes(policy.bytes), formatDuration(seconds),
+                                policy.chosen ? " (chosen)" : ""),
+                    json.dump()});
+  }
+  report.table("frontier", "memory against time", rows);
+}
+
 void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
   const TrainPlan &p = *plan;
   std::vector<PlannedSlot> head = p.headSlots();
@@ -67,6 +97,8 @@ void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
   }
   if (!policies.empty())
     rows.push_back(describePolicies(policies));
+  if (std::optional<ReportRow> faster = describeNextFaster(policies))
+    rows.push_back(*faster);
 }
 
 Status TrainRun::checkBudget() {
@@ -118,27 +150,98 @@ std::string TrainRun::findWhatFits(int64_t budget) {
   if (plan->headBytes > budget)
     return "; the parameters and moments alone are more: use a smaller model or a larger --memory";
   std::vector<std::string> found;
-  auto halve = [&](const char *flag, int64_t TrainOptions::*field) {
+  auto fits = [&](const TrainOptions &other) -> std::optional<int64_t> {
+    std::optional<int64_t> bytes = source.plan ? plannedBytesWith(other, PackEffort::Bound) : std::nullopt;
+    if (bytes && *bytes <= budget)
+      bytes = plannedBytesWith(other, PackEffort::Full);
+    return bytes && *bytes <= budget ? bytes : std::nullopt;
+  };
+  // The first of the options that `smaller` gives, each time from those before, until it gives none.
+  auto tryHalves = [&](auto smaller, auto describe) {
     TrainOptions other = keepingLeast(options);
-    for (other.*field /= 2; other.*field >= 1; other.*field /= 2) {
-      std::optional<int64_t> bytes = source.plan ? plannedBytesWith(other, PackEffort::Bound) : std::nullopt;
-      if (bytes && *bytes <= budget)
-        bytes = plannedBytesWith(other, PackEffort::Full);
-      if (!bytes || interruptSignal())
-        return;
-      if (*bytes <= budget) {
-        found.push_back(fmt::format("--{}={} ({})", flag, other.*field, formatBytes(*bytes)));
+    while (smaller(other) && !interruptSignal())
+      if (std::optional<int64_t> bytes = fits(other)) {
+        found.push_back(fmt::format("{} ({})", describe(other), formatBytes(*bytes)));
         return;
       }
-    }
   };
-  halve("batch", &TrainOptions::batch);
-  halve("context", &TrainOptions::context);
+  auto describeBatch = [](const TrainOptions &other) { return fmt::format("--batch={}", other.batch); };
+  tryHalves([](TrainOptions &other) { return (other.batch /= 2) >= 1; }, describeBatch);
+  // The same gradients, summed in another order.
+  tryHalves(
+      [](TrainOptions &other) {
+        bool isEven = other.batch % 2 == 0 && other.batch > 1;
+        other.batch /= 2;
+        other.accumulate *= 2;
+        return isEven;
+      },
+      [&](const TrainOptions &other) {
+        return fmt::format("{} --accumulate={}", describeBatch(other), other.accumulate);
+      });
+  tryHalves([](TrainOptions &other) { return (other.context /= 2) >= 1; },
+            [](const TrainOptions &other) { return fmt::format("--context={}", other.context); });
+  if (options.strategy == "blockwise" && options.headsAtOnce == 0)
+    tryHalves([](TrainOptions &other) { return std::exchange(other.headsAtOnce, 1) == 0; },
+              [](const TrainOptions &) { return std::string("--heads-at-once=1"); });
   if (options.keepActivations != "auto")
     found.push_back("--keep-activations=auto may choose what needs less");
   if (found.empty())
     return "; use a smaller model, fewer --threads or a larger --memory";
   return fmt::format("; what would fit: {}", fmt::join(found, ", or "));
+}
+
+/// The largest value that fits, to one part in 32, given bytes(value, effort): the planned peak with `value`, if it can
+/// be had.
+template <typename Bytes> static int64_t findLargest(int64_t start, int64_t budget, Bytes bytes) {
+  auto lower = [&](int64_t value) { return bytes(value, PackEffort::Bound); };
+  auto fits = [&](std::optional<int64_t> size) { return size && *size <= budget; };
+  int64_t low = start, high = 0; // fits, does not fit; 0: not known
+  std::optional<int64_t> atLow = lower(start), atHigh;
+  if (!fits(atLow))
+    std::swap(low, high), std::swap(atLow, atHigh);
+  while (low == 0 && high > 1) {
+    int64_t next = high / 2;
+    std::optional<int64_t> size = lower(next);
+    (fits(size) ? low : high) = next;
+    (fits(size) ? atLow : atHigh) = size;
+  }
+  for (int64_t before = 0, atBefore = 0; low > 0 && high == 0;) {
+    // Four times as much tells how it grows; then a little beyond where the budget is on that line.
+    int64_t next = 4 * low;
+    if (before > 0 && *atLow > atBefore) {
+      double slope = static_cast<double>(*atLow - atBefore) / static_cast<double>(low - before);
+      next = low + static_cast<int64_t>(1.03 * static_cast<double>(budget - *atLow) / slope) + 1;
+      next = std::clamp(next, low + low / 8 + 1, 4096 * low);
+    }
+    before = low;
+    atBefore = *atLow;
+    std::optional<int64_t> size = lower(next);
+    (fits(size) ? low : high) = next;
+    (fits(size) ? atLow : atHigh) = size;
+  }
+  int64_t unit = std::max<int64_t>(low / 32, 1); // a context is a multiple of something in practice
+  for (bool halve = false; low > 0 && high - low > unit;) {
+    int64_t width = high - low;
+    // Where the budget is on the line between both; memory is a polynomial, so that one more step often ends the
+    // search.
+    int64_t middle = low + width / 2;
+    if (!halve && atLow && atHigh && *atHigh > *atLow)
+      middle = low + static_cast<int64_t>(static_cast<double>(width) * static_cast<double>(budget - *atLow) /
+                                          static_cast<double>(*atHigh - *atLow));
+    middle = std::clamp(low + (middle - low) / unit * unit, low + unit, std::max(low + unit, high - unit));
+    std::optional<int64_t> size = lower(middle);
+    if (fits(size) && middle + unit < high) {
+      low = middle, atLow = size;
+      middle += unit;
+      size = lower(middle);
+    }
+    (fits(size) ? low : high) = middle;
+    (fits(size) ? atLow : atHigh) = size;
+    halve = high - low > width / 2;
+  }
+  while (low > 0 && !fits(bytes(low, PackEffort::Full)))
+    low -= std::min(low, unit);
+  return low;
 }
 
 /// The largest --context and --batch for the budget, to one part in 32.
@@ -148,34 +251,17 @@ Status TrainRun::searchLargest() {
     if (!source.plan)
       return {};
     TrainOptions other = keepingLeast(options);
-    auto fits = [&](int64_t value, PackEffort effort) {
-      other.*field = value;
-      std::optional<int64_t> bytes = plannedBytesWith(other, effort);
-      return bytes && *bytes <= budget;
-    };
-    auto seemsToFit = [&](int64_t value) { return !interruptSignal() && fits(value, PackEffort::Bound); };
-    int64_t low = options.*field, high = 2 * low;
-    if (seemsToFit(low)) {
-      for (; seemsToFit(high); high *= 2)
-        low = high;
-    } else {
-      for (high = low, low /= 2; low > 0 && !seemsToFit(low); low /= 2)
-        high = low;
-    }
-    // To one part in 32: a context is a multiple of something in practice.
-    int64_t unit = std::max<int64_t>(low / 32, 1);
-    while (low > 0 && high - low > unit) {
-      int64_t middle = low + (high - low) / 2 / unit * unit;
-      (seemsToFit(middle) ? low : high) = middle;
-    }
-    while (low > 0 && !interruptSignal() && !fits(low, PackEffort::Full))
-      low -= unit;
+    int64_t largest =
+        findLargest(options.*field, budget, [&](int64_t value, PackEffort effort) -> std::optional<int64_t> {
+          other.*field = value;
+          return interruptSignal() ? std::nullopt : plannedBytesWith(other, effort);
+        });
     if (interruptSignal())
       return interruptedWithoutState();
-    std::string text = low > 0 ? fmt::format("{} of {}", low, formatBytes(budget))
-                               : fmt::format("none fits into {}", formatBytes(budget));
+    std::string text = largest > 0 ? fmt::format("{} of {}", largest, formatBytes(budget))
+                                   : fmt::format("none fits into {}", formatBytes(budget));
     report.table("max_" + std::string(name), fmt::format("largest --{}", name),
-                 {numberRow("max_" + std::string(name), name, text, static_cast<double>(low))});
+                 {numberRow("max_" + std::string(name), name, text, static_cast<double>(largest))});
     return {};
   };
   if (options.maxContext)

@@ -80,6 +80,7 @@ static std::vector<OptionSpec> makeTable() {
       {"sample-temperature", &O::sampleTemperature, K::Real, "FACTOR", nullptr, run, {}, 0, any, plain, "of the sampling distribution; 0: the likeliest token"},
       {"profile", &O::profile, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "report at the end where the time went, also by op, and write trace.json for Perfetto"},
       {"dry-run", &O::dryRun, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "plan and print the table; compile, allocate and write nothing"},
+      {"frontier", &O::frontier, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "with --dry-run: also memory and predicted time of every policy worth a choice"},
       {"max-context", &O::maxContext, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "with --dry-run: also the longest --context that fits the memory"},
       {"max-batch", &O::maxBatch, K::Bool, "", nullptr, run, yesNo, 1, 0, mode, "with --dry-run: also the largest --batch that fits the memory"},
       {"machine", &O::machine, K::Text, "NAME", nullptr, run, machineNames(), 1, 0, mode, "with --dry-run: whose speed the predicted time of a step is for"},

@@ -45,6 +45,7 @@ private:
 
   // TrainMemory.cpp
   void describeMemory(std::vector<ReportRow> &rows);
+  void describeFrontier();
   Status checkBudget();
   Error overBudget(int64_t budget);
   std::string findWhatFits(int64_t budget);
@@ -80,6 +81,7 @@ private:
   std::optional<TrainData> data, validData;
   std::optional<TrainPlan> plan;
   std::vector<PolicyCost> policies; ///< that were considered
+  std::vector<PolicyCost> frontier; ///< with --frontier: all that are worth a choice
   std::string kept;                 ///< what layers keep for their backward
   std::optional<TrainProgram> program; ///< not in a dry run
   std::optional<MetricsLog> metrics;

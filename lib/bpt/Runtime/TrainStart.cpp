@@ -211,6 +211,7 @@ Status TrainRun::planOnly() {
   if (!*planned)
     return planned->takeError();
   PlannedTraining result = planned->take();
+  frontier = std::move(result.frontier);
   return takePlan(result.manifest, std::move(result.plan), std::move(result.policies));
 }
 
@@ -361,6 +362,8 @@ Status TrainRun::run() {
   if (Status status = compileAndPlan(); !status)
     return status;
   describe();
+  if (!frontier.empty())
+    describeFrontier();
   if (Status status = checkBudget(); !status)
     return status;
   if (options.dryRun)

@@ -30,6 +30,9 @@ public:
       : body(layer.getBody().front()), block(block), why(why), active(findActivations(body, activations)) {}
 
   LogicalResult cut() {
+    // Where nothing follows on groups of heads, they are all there is.
+    if (llvm::all_of(body.getTerminator()->getOperands(), [&](Value value) { return isAvailable(value); }))
+      return success();
     Map layer;
     if (failed(findLayerMap(layer)))
       return failure();
@@ -44,9 +47,13 @@ public:
     if (failed(checkLengths(layer)))
       return failure();
     wholes.push_back(std::move(layer));
-    for (Map &map : wholes)
-      if (failed(build(map.results)))
+    for (auto [i, map] : llvm::enumerate(wholes)) {
+      // What an earlier map gives is there already.
+      for (Map &earlier : MutableArrayRef(wholes).take_front(i))
+        llvm::erase_if(map.results, [&](auto &entry) { return llvm::is_contained(earlier.results, entry); });
+      if (!map.results.empty() && failed(build(map.results)))
         return failure();
+    }
     return success();
   }
 

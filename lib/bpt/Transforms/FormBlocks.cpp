@@ -89,6 +89,8 @@ std::string describeBlocks(CheckpointOp layer) {
                                              : " results");
     last = map;
   }
+  if (!last)
+    return "groups of heads alone";
   out << ", in blocks of " << last.getBlock();
   int64_t rows = cast<RankedTensorType>(last.getResult(0).getType()).getDimSize(last.getResultDim(0));
   if (!ShapedType::isDynamic(rows))
