@@ -1,12 +1,12 @@
 // RUN: bpt-opt %s --convert-bpt-to-nvvm --split-input-file | FileCheck %s
 
 // Two products for each chunk of rows; the activation is at the end of a tile of the first one.
-// CHECK: llvm.func @product_0
-// CHECK-NOT: llvm.intr.exp2
 // CHECK: llvm.func @hidden_0
-// CHECK: wgmma.mma_async
+// CHECK: wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16
 // CHECK: llvm.intr.exp2
 // CHECK: nvvm.stmatrix
+// CHECK: llvm.func @product_0
+// CHECK-NOT: llvm.intr.exp2
 // CHECK-LABEL: func.func @gelu
 // CHECK: scf.for
 // CHECK: scf.for
@@ -26,10 +26,9 @@ func.func @gelu(%x: memref<?x?x1024xbf16>, %w1: memref<1024x4096xbf16>, %b1: mem
 
 // A gate is a second product of the same rows; kept pre-activations leave with the activated ones. One chunk has no loop.
 // CHECK: llvm.func @hidden_0
-// CHECK-COUNT-8: wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16
+// CHECK-COUNT-8: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
 // CHECK-NOT: wgmma.mma_async
 // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta
-// CHECK-NEXT: {{.*}}
 // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta
 // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta
 // CHECK: nvvm.cp.async.bulk.commit.group
