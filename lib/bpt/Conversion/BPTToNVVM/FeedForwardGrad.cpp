@@ -56,7 +56,6 @@ struct Branch {
   Value section, gradSection; ///< of u or g, and of its gradient in the workspace
   ChunkSum dweight, dbias;
   Value hidden, grad; ///< in a chunk: u or g, du or dg
-}; ///< in a chunk: u or g, du or dg
 };
 
 class FeedForwardGradHost {
