@@ -1,5 +1,5 @@
-// Hopper kernels of ops that visit their rows in chunks (feed-forward, linear cross-entropy): how many rows at a time, what
-// their workspaces hold, and what they do not take.
+// Hopper kernels of ops that visit their rows in chunks (feed-forward, linear cross-entropy): how many rows at a time,
+// what their workspaces hold, and what they do not take.
 #pragma once
 
 #include "bpt/IR/BPT.h"
@@ -26,8 +26,8 @@ std::string getHopperRefusal(FeedForwardGradOp op);
 std::string getHopperRefusal(LinearCrossEntropyOp op);
 std::string getHopperRefusal(LinearCrossEntropyGradOp op);
 
-/// Bytes of workspace of these ops on Hopper, in the numbering of dims of getWorkspaceBytes (TileSizes.h); 0 for others and
-/// for what is refused. Sections begin at multiples of 128 bytes.
+/// Bytes of workspace of these ops on Hopper, in the numbering of dims of getWorkspaceBytes (TileSizes.h); 0 for others
+/// and for what is refused. Sections begin at multiples of 128 bytes.
 SizeFormula getHopperChunkWorkspaceBytes(mlir::Operation *op);
 
 } // namespace bpt

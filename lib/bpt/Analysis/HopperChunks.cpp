@@ -80,8 +80,8 @@ static SizeFormula getWorkspace(FeedForwardGradOp op) {
     bytes = bytes + alignTo128(ceilDiv(rows, columnSumRows) * (std::max(columns, getColumns(op.getDout())) * 4));
   // One out for each of these that is there, but for dinput, which every chunk writes its own rows of.
   size_t out = 1;
-  for (Value of : {op.getUpWeight(), op.getUpBias(), op.getGateWeight(), op.getGateBias(), op.getDownWeight(),
-                   op.getDownBias()}) {
+  for (Value of :
+       {op.getUpWeight(), op.getUpBias(), op.getGateWeight(), op.getGateBias(), op.getDownWeight(), op.getDownBias()}) {
     if (!of)
       continue;
     if (!isWide(op.getOuts()[out]))

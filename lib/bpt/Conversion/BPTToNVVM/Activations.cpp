@@ -23,7 +23,8 @@ static Value emitGeluSigmoid(KernelBuilder &e, Value x, Value square) {
   return emitSigmoid(e, e.mulf(e.mulf(x, inner), e.f32(getGeluFactor())));
 }
 
-/// The normal distribution function, and e^(-x^2 / 2) on the way: Abramowitz and Stegun, 7.1.26, for erfc(|x| / sqrt 2).
+/// The normal distribution function, and e^(-x^2 / 2) on the way: Abramowitz and Stegun, 7.1.26, for erfc(|x| / sqrt
+/// 2).
 static std::array<Value, 2> emitNormal(KernelBuilder &e, Value x) {
   Value size = e.mulf(e.maxf(x, e.negf(x)), e.f32(M_SQRT1_2));
   Value bell = e.exp2(e.mulf(e.mulf(x, x), e.f32(-0.5 * log2e)));

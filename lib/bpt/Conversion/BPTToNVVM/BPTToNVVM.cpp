@@ -28,6 +28,16 @@ static LogicalResult lowerUnlessRefused(Op op, hopper::KernelLibrary &kernels,
   return lower(op, kernels);
 }
 
+/// Ops for which other passes have kernels, too: what this one does not take stays.
+template <typename Op>
+static LogicalResult lowerIfPossible(Op op, hopper::KernelLibrary &kernels,
+                                     bool (*lower)(Op, hopper::KernelLibrary &)) {
+  if (op->getNumResults())
+    return op.emitOpError("expected memrefs; bufferize before convert-bpt-to-nvvm");
+  (void)lower(op, kernels);
+  return success();
+}
+
 namespace {
 struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPass> {
   using ConvertBPTToNVVMPassBase::ConvertBPTToNVVMPassBase;
@@ -43,13 +53,15 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
               .Case([&](AttentionOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttention); })
               .Case(
                   [&](AttentionGradOp typed) { return lowerUnlessRefused(typed, kernels, hopper::lowerAttentionGrad); })
-              .Case([&](FeedForwardOp typed) {
-                (void)hopper::lowerFeedForward(typed, kernels);
-                return success();
-              })
+              .Case([&](FeedForwardOp typed) { return lowerIfPossible(typed, kernels, hopper::lowerFeedForward); })
               .Case([&](FeedForwardGradOp typed) {
-                (void)hopper::lowerFeedForwardGrad(typed, kernels);
-                return success();
+                return lowerIfPossible(typed, kernels, hopper::lowerFeedForwardGrad);
+              })
+              .Case([&](LinearCrossEntropyOp typed) {
+                return lowerIfPossible(typed, kernels, hopper::lowerLinearCrossEntropy);
+              })
+              .Case([&](LinearCrossEntropyGradOp typed) {
+                return lowerIfPossible(typed, kernels, hopper::lowerLinearCrossEntropyGrad);
               })
               .Case([&](linalg::LinalgOp typed) {
                 if (isContraction(typed))

@@ -98,4 +98,15 @@ void launchSum(KernelLibrary &kernels, ImplicitLocOpBuilder &b, StringRef name, 
   launchGemm(kernels, arguments, name, problem, epilogue, {}, "chunk sum");
 }
 
+void launchAdded(KernelLibrary &kernels, ImplicitLocOpBuilder &b, const GemmProblem &problem, Value to) {
+  LaunchArguments arguments(b);
+  PairMatrix added = addPairMatrix(arguments, to);
+  if (cast<MemRefType>(to.getType()).getElementType().isF32()) {
+    WideStoreEpilogue epilogue(added, /*adds=*/true);
+    return launchGemm(kernels, arguments, "product", problem, epilogue, {}, "wide add");
+  }
+  StoreEpilogue epilogue({}, added);
+  launchGemm(kernels, arguments, "product", problem, epilogue, to, "add");
+}
+
 } // namespace bpt::hopper

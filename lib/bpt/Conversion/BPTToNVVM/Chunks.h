@@ -41,6 +41,9 @@ ChunkSum takeChunkSum(mlir::ImplicitLocOpBuilder &b, WorkspaceSections &sections
 void launchSum(KernelLibrary &kernels, mlir::ImplicitLocOpBuilder &b, llvm::StringRef name, const GemmProblem &problem,
                const ChunkSum &dest, const RowChunk &chunk);
 
+/// to += A B, rows of their own in each chunk: 16 bits or f32.
+void launchAdded(KernelLibrary &kernels, mlir::ImplicitLocOpBuilder &b, const GemmProblem &problem, mlir::Value to);
+
 /// Sums over the rows of `[outer, inner, columns]` (16 bits) are added to `dest` `[columns]`. `partial`: f32
 /// `[getColumnSumPieces(rows), columns]`.
 void launchColumnSums(KernelLibrary &kernels, mlir::ImplicitLocOpBuilder &b, mlir::Value matrix, mlir::Value partial,

@@ -20,8 +20,8 @@ struct ColumnSumTarget {
 /// Adds rows [begin, end) of a matrix `[outer, inner, columns]` in a block of columns.
 class ColumnSums {
 public:
-  ColumnSums(KernelBuilder &e, const StridedArgument &matrix, Type element, const ColumnSumTarget &target, unsigned inner,
-             unsigned rows, unsigned columns)
+  ColumnSums(KernelBuilder &e, const StridedArgument &matrix, Type element, const ColumnSumTarget &target,
+             unsigned inner, unsigned rows, unsigned columns)
       : e(e), matrix(e, matrix, element), target(target), inner(e.getArgument(inner)), rows(e.getArgument(rows)),
         columns(e.getArgument(columns)) {}
 
@@ -104,21 +104,20 @@ static void launch(KernelLibrary &kernels, ImplicitLocOpBuilder &b, Value matrix
   }
   Value innerSize = arguments.dim(matrix, 1), rowCount = arguments.mul(arguments.dim(matrix, 0), innerSize);
   Value columnCount = arguments.dim(matrix, 2), one = arguments.index(1);
-  unsigned inner = arguments.addI32(innerSize), rows = arguments.addI32(rowCount), columns = arguments.addI32(columnCount);
+  unsigned inner = arguments.addI32(innerSize), rows = arguments.addI32(rowCount),
+           columns = arguments.addI32(columnCount);
   std::string key;
   llvm::raw_string_ostream stream(key);
   stream << element;
   if (!pieces)
     stream << " " << target.element;
   Value blocks = arguments.ceilDiv(columnCount, 2 * threads);
-  kernels.launch("column_sums", key, arguments,
-                 {{blocks, pieces ? arguments.dim(pieces, 0) : one, one}, threads, 0}, [&](KernelBuilder &e) {
-                   ColumnSums(e, from, element, target, inner, rows, columns).emit();
-                 });
+  kernels.launch("column_sums", key, arguments, {{blocks, pieces ? arguments.dim(pieces, 0) : one, one}, threads, 0},
+                 [&](KernelBuilder &e) { ColumnSums(e, from, element, target, inner, rows, columns).emit(); });
 }
 
-void launchColumnSums(KernelLibrary &kernels, ImplicitLocOpBuilder &b, Value matrix, Value partial, const ChunkSum &dest,
-                      const RowChunk &chunk) {
+void launchColumnSums(KernelLibrary &kernels, ImplicitLocOpBuilder &b, Value matrix, Value partial,
+                      const ChunkSum &dest, const RowChunk &chunk) {
   launch(kernels, b, matrix, partial, nullptr, chunk);
   Value all = regroup(b, partial, {{}, {0}, {1}});
   launch(kernels, b, all, Value(), &dest, chunk);

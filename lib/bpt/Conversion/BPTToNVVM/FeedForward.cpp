@@ -1,5 +1,5 @@
-// bpt.feed_forward: for each chunk of rows, a product whose epilogue adds biases, activates and gates, into the workspace,
-// and a second one from there.
+// bpt.feed_forward: for each chunk of rows, a product whose epilogue adds biases, activates and gates, into the
+// workspace, and a second one from there.
 #include "FeedForward.h"
 
 #include "Activations.h"

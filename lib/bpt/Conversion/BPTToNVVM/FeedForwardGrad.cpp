@@ -1,6 +1,6 @@
-// Gradient of bpt.feed_forward: for each chunk of rows u and g (recomputed into the workspace unless they were kept), then
-// da = dout down^T, whose epilogue makes the activated hidden and the gradients of u and g, then every gradient is one more
-// product. Weight gradients are f32 sums between the chunks.
+// Gradient of bpt.feed_forward: for each chunk of rows u and g (recomputed into the workspace unless they were kept),
+// then da = dout down^T, whose epilogue makes the activated hidden and the gradients of u and g, then every gradient is
+// one more product. Weight gradients are f32 sums between the chunks.
 #include "Activations.h"
 #include "FeedForward.h"
 #include "Lowerings.h"
@@ -51,10 +51,11 @@ private:
 
 /// One for the up weight, one for the gate.
 struct Branch {
+  Branch(Value weight, Value bias) : weight(weight), bias(bias) {}
   Value weight, bias;
-  Value section, gradSection;  ///< of u or g, and of its gradient in the workspace
+  Value section, gradSection; ///< of u or g, and of its gradient in the workspace
   ChunkSum dweight, dbias;
-  Value hidden, grad = {};     ///< in a chunk: u or g, du or dg
+  Value hidden, grad; ///< in a chunk: u or g, du or dg
 };
 
 class FeedForwardGradHost {
@@ -84,8 +85,8 @@ public:
       launchInputGrad(chunk);
       launchSum(kernels, b, "weight_grad", getWeightGradProduct(b, activated, doutRows, transposed), dDown, chunk);
       for (const Branch &branch : branches) {
-        launchSum(kernels, b, "weight_grad", getWeightGradProduct(b, inputRows, branch.grad, transposed), branch.dweight,
-                  chunk);
+        launchSum(kernels, b, "weight_grad", getWeightGradProduct(b, inputRows, branch.grad, transposed),
+                  branch.dweight, chunk);
         launchBiasGrad(branch.grad, branch.dbias, chunk);
       }
       launchBiasGrad(doutRows, dDownBias, chunk);
@@ -102,9 +103,9 @@ private:
     Value capacity = getChunkCapacity(b, input, most), elements = mul(capacity, hiddenColumns);
     Value several = haveSeveralChunks(b, input, most);
     activatedSection = sections.take(elements, element);
-    branches.push_back({op.getUpWeight(), op.getUpBias()});
+    branches.emplace_back(op.getUpWeight(), op.getUpBias());
     if (op.getGateWeight())
-      branches.push_back({op.getGateWeight(), op.getGateBias()});
+      branches.emplace_back(op.getGateWeight(), op.getGateBias());
     for (Branch &branch : branches)
       branch.gradSection = sections.take(elements, element);
     if (!kept)
@@ -160,15 +161,7 @@ private:
       problem.secondLeft.memref = branches[1].grad;
       problem.secondRight.memref = branches[1].weight;
     }
-    Value to = chunk.of(b, dinput);
-    LaunchArguments arguments(b);
-    PairMatrix added = addPairMatrix(arguments, to);
-    if (cast<MemRefType>(to.getType()).getElementType().isF32()) {
-      WideStoreEpilogue epilogue(added, /*adds=*/true);
-      return launchGemm(kernels, arguments, "product", problem, epilogue, {}, "wide add");
-    }
-    StoreEpilogue epilogue({}, added);
-    launchGemm(kernels, arguments, "product", problem, epilogue, to, "add");
+    launchAdded(kernels, b, problem, chunk.of(b, dinput));
   }
 
   void launchBiasGrad(Value rows, const ChunkSum &dest, const RowChunk &chunk) {

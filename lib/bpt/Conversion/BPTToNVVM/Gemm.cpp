@@ -1,15 +1,15 @@
 // Matrix products: one producer warpgroup and two consumer warpgroups of 64 rows of C each.
 //
-// The producer's one thread walks the tiles of this block and fills a ring of stages, each 64 of the summed dim of A and
-// B, across the borders of tiles: while consumers are at the end of a tile, the stages of the next one arrive. A
+// The producer's one thread walks the tiles of this block and fills a ring of stages, each 64 of the summed dim of A
+// and B, across the borders of tiles: while consumers are at the end of a tile, the stages of the next one arrive. A
 // consumer, for each stage:
 //
 //   sums += A B         issued
 //   the product of the stage before is complete: that stage is released
 //
 // so that one product is always in flight. At the end of a tile the epilogue takes the sums in pairs of columns. What
-// leaves in 16 bits goes through pieces of 64 x 64 in shared memory and TMA stores, which clip what is outside of C; the
-// pieces of a warpgroup take turns, and a store is waited for only when its piece is needed again.
+// leaves in 16 bits goes through pieces of 64 x 64 in shared memory and TMA stores, which clip what is outside of C;
+// the pieces of a warpgroup take turns, and a store is waited for only when its piece is needed again.
 //
 // Blocks are persistent. Tiles come in groups of rows, column by column in a group and back in the next, so that what
 // all SMs read at a time stays in the L2 cache. (fast.cu, Mosaic GPU, DeepGEMM: performance.md, A5.)
@@ -165,8 +165,8 @@ private:
   }
 
   /// `count` rows of A or columns of B from `first` on, 64 of the depth: one box, or one for every 64 of them.
-  void load(const GemmSpec::Operand &operand, Value first, int64_t count, Value depth, ArrayRef<Value> loops, Value shared,
-            const RingSlot &slot) {
+  void load(const GemmSpec::Operand &operand, Value first, int64_t count, Value depth, ArrayRef<Value> loops,
+            Value shared, const RingSlot &slot) {
     SmallVector<Value> coordinates;
     for (unsigned loop : llvm::reverse(operand.loops))
       coordinates.push_back(loops[loop]);
@@ -187,8 +187,8 @@ private:
   void consume() {
     group = e.sub(e.getWarpGroup(), 1);
     isStorer = e.bitAnd(e.equal(e.getWarpInGroup(), 0), e.getElected());
-    stagingOffset = e.add(e.mul(group, tiles.stagingSlots * HopperGemmTiles::pieceBytes),
-                          tiles.layout.getOffset("staging"));
+    stagingOffset =
+        e.add(e.mul(group, tiles.stagingSlots * HopperGemmTiles::pieceBytes), tiles.layout.getOffset("staging"));
     visitTiles([&](const Tile &tile, Value counter, Value steps) {
       SmallVector<Fragment> sums = sumUp(counter, steps);
       finishTile(tile, sums);
@@ -224,9 +224,9 @@ private:
       SharedMatrix left = getLeft(stage);
       Fragment next;
       for (size_t i = 0; i < products; ++i)
-        llvm::append_range(next, matrix.multiply(carried.slice(i * registers, registers), left,
-                                                 getRight(stage, static_cast<int64_t>(i)), tiles.columns,
-                                                 tiles.depth / 16));
+        llvm::append_range(next,
+                           matrix.multiply(carried.slice(i * registers, registers), left,
+                                           getRight(stage, static_cast<int64_t>(i)), tiles.columns, tiles.depth / 16));
       matrix.commit();
       // Not tied to the sums: they stay in flight.
       matrix.wait(1);
@@ -247,7 +247,6 @@ private:
     epilogue.begin(e, place);
     for (int64_t piece = 0; piece < tiles.columns / 64; ++piece)
       finishPiece(place, sums, piece);
-    epilogue.end();
   }
 
   /// 64 columns of the tile.
@@ -262,11 +261,13 @@ private:
     std::optional<FragmentStore> store;
     if (outs)
       store.emplace(e, stagingOffset, HopperGemmTiles::pieceBytes);
+    epilogue.beginPiece(piece, sums);
     for (int64_t c = 0; c < 4; ++c) {
       SmallVector<Fragment> packed = finishColumns(sums, 4 * piece + c);
       for (int64_t out = 0; out < outs; ++out)
         store->store(packed[out], c, (firstSlot + out) * HopperGemmTiles::pieceBytes);
     }
+    epilogue.endPiece(piece);
     if (!outs)
       return;
     memory.fenceWrites();
@@ -335,7 +336,8 @@ static std::string getKey(const GemmSpec &spec, const HopperGemmTiles &tiles, St
     print(operand);
   if (spec.secondLeft)
     stream << " twice";
-  stream << " " << spec.parallel.size() << " " << spec.sequential.size() << " " << spec.staged.size() << " " << epilogue;
+  stream << " " << spec.parallel.size() << " " << spec.sequential.size() << " " << spec.staged.size() << " "
+         << epilogue;
   return key;
 }
 
@@ -362,8 +364,8 @@ void launchGemm(KernelLibrary &kernels, LaunchArguments &arguments, StringRef na
   spec.rows = arguments.addI32(problem.rows);
   spec.columns = arguments.addI32(problem.columns);
   spec.depth = arguments.addI32(problem.depth);
-  Value count = arguments.mul(arguments.ceilDiv(problem.rows, tiles.rows),
-                              arguments.ceilDiv(problem.columns, tiles.columns));
+  Value count =
+      arguments.mul(arguments.ceilDiv(problem.rows, tiles.rows), arguments.ceilDiv(problem.columns, tiles.columns));
   for (Value size : problem.parallel) {
     spec.parallel.push_back(arguments.addI32(size));
     count = arguments.mul(count, size);

@@ -21,8 +21,8 @@ struct PairPlace {
   int64_t half, offset;
 };
 
-/// What becomes of the sums of a tile: for each pair of columns the f32 values of the matrices that leave through shared
-/// memory; other results an epilogue stores itself.
+/// What becomes of the sums of a tile: for each pair of columns the f32 values of the matrices that leave through
+/// shared memory; other results an epilogue stores itself.
 class GemmEpilogue {
 public:
   using Value = mlir::Value;
@@ -31,10 +31,11 @@ public:
   virtual int64_t getStagedOuts() const = 0;
   /// Before the first pair of a tile.
   virtual void begin(KernelBuilder &e, const TilePlace &tile) = 0;
+  /// Before and after the pairs of 64 columns, from column 64 * piece of the tile on; `sums`: all of the tile.
+  virtual void beginPiece(int64_t piece, llvm::ArrayRef<Fragment> sums) {}
+  virtual void endPiece(int64_t piece) {}
   /// `sums`: one for each product.
   virtual llvm::SmallVector<Pair> finish(const PairPlace &place, llvm::ArrayRef<Pair> sums) = 0;
-  /// After the last pair of a tile.
-  virtual void end() {}
 };
 
 /// An operand of a product: a view `[outer.., d0, d1]` with contiguous d1. A is [rows, depth], or [depth, rows] with

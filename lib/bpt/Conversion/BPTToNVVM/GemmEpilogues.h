@@ -1,4 +1,5 @@
-// Pieces that ends of tiles are made of: matrices and vectors that are read and written pair by pair, and the plain ends.
+// Pieces that ends of tiles are made of: matrices and vectors that are read and written pair by pair, and the plain
+// ends.
 #pragma once
 
 #include "Gemm.h"

@@ -18,4 +18,6 @@ mlir::LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelLibrary &kernel
 bool lowerContraction(mlir::linalg::LinalgOp op, KernelLibrary &kernels);
 bool lowerFeedForward(FeedForwardOp op, KernelLibrary &kernels);
 bool lowerFeedForwardGrad(FeedForwardGradOp op, KernelLibrary &kernels);
+bool lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelLibrary &kernels);
+bool lowerLinearCrossEntropyGrad(LinearCrossEntropyGradOp op, KernelLibrary &kernels);
 } // namespace bpt::hopper

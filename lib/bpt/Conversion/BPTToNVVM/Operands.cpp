@@ -94,9 +94,9 @@ Value regroup(ImplicitLocOpBuilder &b, Value memref, ArrayRef<DimGroup> groups) 
     shape.push_back(getConstantIntValue(size).value_or(ShapedType::kDynamic));
     layout.push_back(getConstantIntValue(stride).value_or(ShapedType::kDynamic));
   }
-  auto result = MemRefType::get(shape, type.getElementType(),
-                                StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, layout),
-                                type.getMemorySpace());
+  auto result =
+      MemRefType::get(shape, type.getElementType(),
+                      StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, layout), type.getMemorySpace());
   return memref::ReinterpretCastOp::create(b, result, memref, OpFoldResult(metadata.getOffset()), sizes, strides);
 }
 

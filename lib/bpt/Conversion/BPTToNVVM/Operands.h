@@ -13,8 +13,8 @@ using DimGroup = llvm::SmallVector<unsigned>;
 /// Neither has the static size 1.
 bool areMergeable(mlir::MemRefType type, unsigned outer, unsigned inner);
 
-/// Whether the TMA unit can walk `type` when dims of static size 1 do not count: the last dim is contiguous, strides are
-/// multiples of 16 bytes as far as they are known, and that of the rows is known.
+/// Whether the TMA unit can walk `type` when dims of static size 1 do not count: the last dim is contiguous, strides
+/// are multiples of 16 bytes as far as they are known, and that of the rows is known.
 bool isWalkable(mlir::MemRefType type);
 
 /// Dims of `type` that are not of static size 1.

@@ -117,9 +117,7 @@ void WarpGroupMatrix::wait(int64_t pending, ArrayRef<Fragment *> fragments) {
   tie("wgmma.wait_group.sync.aligned " + Twine(pending) + ";", fragments);
 }
 
-void WarpGroupMatrix::wait(int64_t pending) {
-  NVVM::WgmmaWaitGroupSyncOp::create(e, static_cast<uint64_t>(pending));
-}
+void WarpGroupMatrix::wait(int64_t pending) { NVVM::WgmmaWaitGroupSyncOp::create(e, static_cast<uint64_t>(pending)); }
 
 void WarpGroupMatrix::tie(const Twine &text, ArrayRef<Fragment *> fragments) {
   SmallVector<Value> operands;
