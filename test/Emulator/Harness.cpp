@@ -50,13 +50,13 @@ struct Kernel::Impl {
   emulator::KernelFunction function = nullptr;
 };
 
-Kernel::Kernel(const std::string &ir) : impl(std::make_unique<Impl>()) {
+Kernel::Kernel(const std::string &ir, EmulationOptions options) : impl(std::make_unique<Impl>()) {
   auto context = std::make_unique<LLVMContext>();
   std::unique_ptr<Module> module = parse(ir, *context);
   if (!module)
     return;
   std::unique_ptr<TargetMachine> machine = hostMachine();
-  if (llvm::Error error = lowerToEmulator(*module, *machine)) {
+  if (llvm::Error error = lowerToEmulator(*module, *machine, options)) {
     ADD_FAILURE() << llvm::toString(std::move(error)) << "\n" << ir;
     return;
   }

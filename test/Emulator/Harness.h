@@ -1,5 +1,6 @@
 // Kernels from LLVM IR text, rewritten for the emulator, compiled in memory and run.
 #pragma once
+#include "bpt/Emulator/LowerToEmulator.h"
 #include "bpt/Runtime/Emulator.h"
 #include <cstdint>
 #include <functional>
@@ -16,7 +17,7 @@ std::string errorOf(const std::string &ir);
 /// the test if anything is wrong.
 class Kernel {
 public:
-  explicit Kernel(const std::string &ir);
+  explicit Kernel(const std::string &ir, EmulationOptions options = {});
   ~Kernel();
 
   /// Runs it with arguments given by the addresses of their values.

@@ -71,6 +71,25 @@ TEST(EmulatorLowering, TheSharedArrayMayHaveAnyName) {
   EXPECT_EQ(out, 7);
 }
 
+TEST(EmulatorLowering, ReportsNameDebugLocations) {
+  Kernel kernel(
+      "@bpt_shared = external addrspace(3) global [0 x i8], align 1024\n"
+      "define ptx_kernel void @kernel() !dbg !3 {\n"
+      "  %v = load volatile i32, ptr addrspace(3) @bpt_shared, !dbg !6\n"
+      "  call void asm sideeffect \"bar.sync 77;\", \"\"(), !dbg !7\n  ret void\n}\n"
+      "!llvm.dbg.cu = !{!0}\n!llvm.module.flags = !{!2}\n"
+      "!0 = distinct !DICompileUnit(language: DW_LANG_C, file: !1, emissionKind: FullDebug)\n"
+      "!1 = !DIFile(filename: \"tile.mlir\", directory: \"\")\n!2 = !{i32 2, !\"Debug Info Version\", i32 3}\n"
+      "!3 = distinct !DISubprogram(name: \"kernel\", scope: !1, file: !1, line: 1, type: !4, unit: !0, "
+      "spFlags: DISPFlagDefinition)\n"
+      "!4 = !DISubroutineType(types: !5)\n!5 = !{null}\n"
+      "!6 = !DILocation(line: 12, column: 3, scope: !3)\n!7 = !DILocation(line: 13, column: 5, scope: !3)\n");
+  emulator::LaunchResult result = kernel.run({}, 1, 64);
+  ASSERT_EQ(result.reports.size(), 2u);
+  EXPECT_EQ(result.reports[0].location.rfind("tile.mlir:12:3: kernel: load", 0), 0u) << texts(result);
+  EXPECT_EQ(result.reports[1].location.rfind("tile.mlir:13:5: kernel: bar.sync", 0), 0u) << texts(result);
+}
+
 /// Runs `body`, which stores to %out, in one thread.
 template <typename T>
 static T single(const std::string &parameters, const std::string &body, std::vector<void *> arguments) {

@@ -47,6 +47,13 @@ TEST(EmulatorMemory, SharedReadBeforeWritten) {
   EXPECT_EQ(texts(runBody(touch("store", 16, "i16") + touch("store", 18, "i16") + touch("load", 16), 1)), "");
 }
 
+TEST(EmulatorMemory, ChecksOfAccessesCanBeLeftOut) {
+  bpt::EmulationOptions options;
+  options.checkMemory = false;
+  Kernel kernel(kernelText("", touch("load", 16) + "  ret void\n"), options);
+  EXPECT_EQ(texts(kernel.run({}, 32, 256, inMode(Mode::Eager))), "");
+}
+
 TEST(EmulatorMemory, TwoWritersRace) {
   EXPECT_EQ(kinds(runBody(touch("store", 0), 2)), "DataRace");
   EXPECT_EQ(texts(runBody(touch("store", 0), 1)), "");

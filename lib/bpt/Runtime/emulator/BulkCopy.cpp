@@ -117,9 +117,10 @@ void BulkCopies::tensorStore(const void *map, const void *source, uint32_t rank,
   uint32_t offset = block.sharedOffset(source, bytes, 16, where, "the source");
   checkTile(block, tensor, rank, offset, where);
   uint32_t group = openStore(where);
-  block.shadow.storeFrom(offset, bytes, uint32_t(block.self().storeSlot), group, where);
   int32_t padded[5] = {};
   std::copy_n(coordinates, rank, padded);
+  for (auto [from, length] : storedRanges(tensor, offset, padded))
+    block.shadow.storeFrom(from, length, uint32_t(block.self().storeSlot), group, where);
   storeTile(block, tensor, offset, padded, reduction, where);
   total += bytes;
 }

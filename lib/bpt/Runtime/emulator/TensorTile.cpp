@@ -157,6 +157,21 @@ template <typename T> T combineIntegers(Reduction reduction, T a, T b) {
 
 } // namespace
 
+std::vector<std::pair<uint32_t, uint32_t>> storedRanges(const TensorMap &map, uint32_t offset,
+                                                        const int32_t *coordinates) {
+  uint32_t rowBytes = map.box[0] * elementBytes(TensorType(map.type));
+  std::vector<std::pair<uint32_t, uint32_t>> ranges;
+  forRows(map, offset, coordinates, [&](const Row &row) {
+    if (!row.global)
+      return;
+    if (!ranges.empty() && ranges.back().first + ranges.back().second == row.shared)
+      ranges.back().second += rowBytes;
+    else
+      ranges.emplace_back(row.shared, rowBytes);
+  });
+  return ranges;
+}
+
 void loadTile(Block &block, const TensorMap &map, uint32_t offset, const int32_t *coordinates, const char *where) {
   checkRows(block, map, coordinates, Access::Read, where);
   uint32_t rowBytes = map.box[0] * elementBytes(TensorType(map.type));

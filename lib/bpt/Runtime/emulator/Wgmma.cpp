@@ -187,7 +187,7 @@ void WgmmaUnit::takeAccumulators(Operation &operation, const float *registers, u
     memcpy(&first, registers, 4);
     tag = first >> 7 & (tagCount - 1);
     bool same = index == 0;
-    const auto *bits = reinterpret_cast<const uint32_t *>(registers);
+    const auto *bits = reinterpret_cast<const Bits *>(registers);
     for (uint32_t i = 0; i < count; ++i)
       same &= bits[i] == first + i;
     if (!same) {
@@ -287,8 +287,8 @@ void WgmmaUnit::issue(float *registers, const WgmmaShape &shape, const uint32_t 
       }
   }
   uint32_t first = tagBase | operation->tag << 7;
-  auto *bits = reinterpret_cast<uint32_t *>(registers);
-  for (uint32_t i = 0; i < shape.n / 2; ++i)
+  auto *bits = reinterpret_cast<Bits *>(registers);
+  for (uint32_t i = 0, count = shape.n / 2; i < count; ++i)
     bits[i] = first + i;
   if (++operation->joined == 128)
     execute(warpgroup, *operation);
@@ -371,13 +371,22 @@ void WgmmaUnit::commit() {
   own.uncommitted = 0;
 }
 
-/// The number behind a register of a finished group; accumulators that every thread has taken are free again.
-float WgmmaUnit::resolve(Result &result, uint32_t registerIndex, uint32_t lane) {
+/// The numbers behind tags of a finished group, as many as follow each other in `bits`; returns how many. An
+/// accumulator that every thread has taken is free again.
+uint32_t WgmmaUnit::resolve(Result &result, uint32_t registerIndex, Bits *bits, uint32_t count, uint32_t lane) {
   Accumulator &accumulator = *accumulators[result.accumulator];
-  if (++accumulator.resolved == 64 * accumulator.n)
+  const float *values = accumulator.values.data();
+  uint32_t n = accumulator.n, first = bits[0], done = 0;
+  count = std::min(count, n / 2 - registerIndex);
+  do {
+    uint32_t index = registerIndex + done;
+    memcpy(&bits[done], &values[accumulatorRow(lane, index) * n + accumulatorColumn(lane, index)], 4);
+    ++done;
+  } while (done < count && bits[done] == first + done);
+  accumulator.resolved += done;
+  if (accumulator.resolved == 64 * n)
     accumulator.used = false;
-  return accumulator
-      .values[accumulatorRow(lane, registerIndex) * accumulator.n + accumulatorColumn(lane, registerIndex)];
+  return done;
 }
 
 void WgmmaUnit::wait(uint32_t pending, float *registers, uint32_t count, const uint8_t *used, const char *where) {
@@ -396,13 +405,14 @@ void WgmmaUnit::wait(uint32_t pending, float *registers, uint32_t count, const u
     own.finished = target;
     block.ordering.advance(self.index, block.ordering.groups(self.index / 128), target);
   }
+  auto *bits = reinterpret_cast<Bits *>(registers);
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t index;
     Result *found = result(registers[i], index);
     if (!found)
       continue;
     if (found->ready && !found->consumed && found->group <= own.finished)
-      registers[i] = resolve(*found, index, self.index % 128);
+      i += resolve(*found, index, bits + i, count - i, self.index % 128) - 1;
     else if (used && used[i])
       registers[i] = use(registers[i], where);
   }
@@ -423,7 +433,7 @@ float WgmmaUnit::use(float value, const char *where) {
                  fmt::format("uses an accumulator register of wgmma group {} while only group {} has been waited for",
                              found->group, own.finished));
   else
-    return resolve(*found, index, block.self().index % 128);
+    resolve(*found, index, reinterpret_cast<Bits *>(&value), 1, block.self().index % 128);
   return value;
 }
 

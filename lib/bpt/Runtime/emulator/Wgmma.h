@@ -66,7 +66,8 @@ private:
   void collectOperands(Operation &operation, uint32_t warpgroup);
   void execute(Warpgroup &warpgroup, Operation &operation);
   Result *result(float value, uint32_t &registerIndex);
-  float resolve(Result &result, uint32_t registerIndex, uint32_t lane);
+  using Bits = uint32_t __attribute__((may_alias)); ///< registers hold numbers or tags
+  uint32_t resolve(Result &result, uint32_t registerIndex, Bits *bits, uint32_t count, uint32_t lane);
 
   Block &block;
   std::vector<std::unique_ptr<Warpgroup>> warpgroups;
