@@ -32,7 +32,7 @@ protected:
 
   /// Sections in the order of Analysis/HopperChunks.
   void takeStatistics() {
-    Value parts = index(llvm::divideCeil(getVocabulary(), statisticsColumns));
+    Value parts = index(llvm::divideCeil(getVocabulary(), hopperStatisticsColumns));
     Value elements = mul(getChunkCapacity(b, input, most), parts);
     maximaSection = sections.take(elements, b.getF32Type());
     sumsSection = sections.take(elements, b.getF32Type());
@@ -44,7 +44,7 @@ protected:
     return sections.view(sections.take(mul(sizes[0], sizes[1]), b.getF32Type()), sizes, b.getF32Type());
   }
   LogitStatistics getStatistics(const RowChunk &chunk, Value lse) {
-    Value parts = index(llvm::divideCeil(getVocabulary(), statisticsColumns));
+    Value parts = index(llvm::divideCeil(getVocabulary(), hopperStatisticsColumns));
     SmallVector<Value> sizes{chunk.outer, chunk.inner, parts};
     return {sections.view(maximaSection, sizes, b.getF32Type()), sections.view(sumsSection, sizes, b.getF32Type()),
             chunk.of(b, targetLogit), chunk.of(b, lse)};

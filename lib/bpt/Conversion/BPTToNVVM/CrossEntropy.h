@@ -19,7 +19,7 @@ struct TargetColumns {
 };
 
 /// f32 `[outer, inner, parts]` and `[outer, inner]`: what the tiles of a chunk leave of its logits. A part is
-/// `statisticsColumns` columns.
+/// `hopperStatisticsColumns` columns.
 struct LogitStatistics {
   mlir::Value maxima, sums; ///< of each part; sums of exp(logit - maximum)
   mlir::Value targetLogit;

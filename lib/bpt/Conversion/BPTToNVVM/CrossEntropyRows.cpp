@@ -81,7 +81,7 @@ static void emitRescale(KernelBuilder &e, const RescaleArguments &arguments, Typ
     return GlobalView(e, arguments.kept, element).getAddress({row[0], row[1], column});
   };
   e.loop(e.mul(e.getThread(), 8), e.getArgument(arguments.columns), e.i32(8 * rescaleThreads), [&](Value column) {
-    Value part = e.div(column, statisticsColumns);
+    Value part = e.div(column, hopperStatisticsColumns);
     Value maximum = GlobalView(e, arguments.maxima, f32).load({row[0], row[1], part});
     Value times = e.mulf(factor, emitExpOfDifference(e, maximum, lse));
     Value address = getAddress(column), eight = e.load(address, VectorType::get(4, e.getI32Type()));

@@ -70,7 +70,7 @@ public:
 
   void endPiece(int64_t piece) override {
     KernelBuilder &e = here->e;
-    Value firstColumn = e.add(here->tile.column, 64 * piece), part = e.div(firstColumn, statisticsColumns);
+    Value firstColumn = e.add(here->tile.column, 64 * piece), part = e.div(firstColumn, hopperStatisticsColumns);
     Value isWriter = e.bitAnd(e.equal(e.bitAnd(e.getLane(), 3), 0), e.less(firstColumn, here->tile.columns));
     for (int64_t half : {0, 1}) {
       Value total = e.reduceQuad(sum[half], [&](Value a, Value b) { return e.addf(a, b); });
