@@ -50,6 +50,36 @@ func.func @calls(%m: memref<4xf32>) {
 
 // -----
 
+// Two bodies share a helper through helpers of their own: none of them stays on the host.
+// CHECK-LABEL: func.func @shared
+// CHECK-NOT: func.func private @{{a|b|c}}(
+// CHECK: gpu.module @bpt_kernels
+func.func private @c(%m: memref<4xf32>) {
+  %c0 = arith.constant 0 : index
+  %x = memref.load %m[%c0] : memref<4xf32>
+  memref.store %x, %m[%c0] : memref<4xf32>
+  return
+}
+func.func private @a(%m: memref<4xf32>) {
+  call @c(%m) : (memref<4xf32>) -> ()
+  return
+}
+func.func private @b(%m: memref<4xf32>) {
+  call @c(%m) : (memref<4xf32>) -> ()
+  return
+}
+func.func @shared(%m: memref<4xf32>) {
+  scf.forall (%i) in (4) {
+    func.call @a(%m) : (memref<4xf32>) -> ()
+  }
+  scf.forall (%i) in (4) {
+    func.call @b(%m) : (memref<4xf32>) -> ()
+  }
+  return
+}
+
+// -----
+
 func.func @host_reads(%m: memref<4xf32>) -> f32 {
   %c0 = arith.constant 0 : index
   // expected-error @below {{expected data to be read and written by kernels only}}

@@ -40,12 +40,16 @@ public:
     });
   }
 
-  /// The host's originals, callers before callees, where nothing of the host calls them.
+  /// The host's originals, where nothing of the host calls them; then what only they called.
   void eraseOriginals() {
-    for (const std::string &name : copied)
-      if (auto original = host.lookupSymbol<func::FuncOp>(name);
-          original.isPrivate() && !isUsed(original))
-        original.erase();
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (const std::string &name : copied)
+        if (auto original = host.lookupSymbol<func::FuncOp>(name); original && original.isPrivate() && !isUsed(original)) {
+          original.erase();
+          changed = true;
+        }
+    }
   }
 
 private:
