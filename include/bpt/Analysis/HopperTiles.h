@@ -42,8 +42,8 @@ private:
 /// together no more than the register file.
 struct WarpRoles {
   int64_t consumers, producerRegisters, consumerRegisters;
-  /// 2: 40 and 232 registers; 3: 32 and 160.
-  static WarpRoles get(int64_t consumers);
+  /// What `producerRegisters` (24 or 40) leave: 2 consumers have 240 or 232, 3 have 160 (and their producer 32).
+  static WarpRoles get(int64_t consumers, int64_t producerRegisters = 40);
   int64_t getThreads() const { return 128 * (consumers + 1); }
   /// Registers of fragments a consumer thread can hold next to addresses, statistics and temporaries (FlashAttention-3
   /// keeps to the same: 216 and 128).
@@ -57,6 +57,11 @@ struct HopperAttentionTiles {
   int64_t queryBlock, keyBlock;
   int64_t stages; ///< of the rings of K and V (forward), of Q and dO (gradient)
   WarpRoles roles;
+  /// Gradient: consumers own half of the columns of D each, of 64 keys; otherwise 64 keys each.
+  bool splitsDim = false;
+  /// Gradient, `deterministic = 1` in the schedule: sums of dquery are added up in one order, a block of keys after the
+  /// other. Costs idle SMs where batch x heads are fewer. (Sums of dbias over broadcast dims have no order.)
+  bool isDeterministic = false;
   int64_t fragmentRegisters; ///< of a consumer thread, at the point where most are alive
   SharedLayout layout;
   std::string why; ///< the choice and what was refused, for remarks
@@ -80,11 +85,12 @@ std::string getHopperRefusal(AttentionGradOp op);
 /// for none.
 SizeFormula getHopperWorkspaceBytes(mlir::Operation *op);
 
-/// Sections of the workspace of bpt.attention_grad: statistics of rows (lse in base 2 and delta, `[B,H,S']` with S' = S
-/// in whole query blocks) and sums of dquery `[B,H,S,paddedDim]`, all f32.
+/// Sections of the workspace of bpt.attention_grad in order, all f32: statistics of rows (lse in base 2 and delta, both
+/// negated, `[B,H,S']` with S' = S in whole query blocks), sums of dquery `[B,H,S,paddedDim]`, and with a bias sums of
+/// dbias.
 struct HopperAttentionGradWorkspace {
-  SizeFormula lse, delta, query;
-  static HopperAttentionGradWorkspace get(AttentionGradOp op, int64_t queryBlock);
+  SizeFormula lse, delta, query, bias;
+  static HopperAttentionGradWorkspace get(AttentionGradOp op, const HopperAttentionTiles &tiles);
 };
 
 /// What a kernel of matrix products must have room for.

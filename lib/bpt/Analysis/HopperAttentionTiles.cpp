@@ -196,44 +196,57 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
 
 //===-- Gradient ------------------------------------------------------------------------------------------------===//
 
-/// Beyond D = 128, dkey and dvalue of 64 keys take the registers of two warpgroups, half of the columns each.
-static bool isWide(int64_t headDim) { return headDim > 128; }
-static int64_t padGradientDim(int64_t headDim) { return isWide(headDim) ? 256 : padDim(headDim); }
+/// Beyond D = 128, dkey and dvalue of 64 keys take the registers of two warpgroups, half of the columns of D each; and
+/// so do fewer columns when other things take many registers.
+static constexpr int64_t splitKeys = 64;
+
+static int64_t padGradientDim(int64_t headDim) { return headDim > 128 ? 256 : padDim(headDim); }
 
 FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
   int64_t headDim = getHeadDim(op.getQuery()), paddedDim = padGradientDim(headDim);
   AttentionFeatures features = AttentionFeatures::get(op);
   SmallVector<Sizes> candidates;
-  if (isWide(headDim))
-    candidates = {{64, 64, 1, 2}};
-  else
-    candidates = {{128, 128, 2, 2}, {64, 128, 2, 2}};
+  if (paddedDim == 64) // 128 queries, so that each warpgroup has dquery of 64
+    candidates.push_back({128, 128, 2, 2});
+  if (paddedDim <= 128)
+    candidates.push_back({64, 128, 2, 2});
+  if (paddedDim >= 128) // half of the columns are whole boxes
+    candidates.push_back({64, splitKeys, paddedDim == 128 ? 2 : 1, 2});
   auto refuseShape = [&](const Sizes &sizes) -> std::string {
-    if (sizes.consumers != 2 || sizes.keyBlock != candidates.front().keyBlock)
-      return (Twine("2 warpgroups and kv_block = ") + Twine(candidates.front().keyBlock)).str();
-    if (llvm::none_of(candidates, [&](const Sizes &known) { return known.queryBlock == sizes.queryBlock; }) ||
-        (sizes.queryBlock == 128 && paddedDim == 128))
-      return isWide(headDim) || paddedDim == 128 ? "q_block = 64" : "q_block = 64 or 128";
-    return sizes.stages < 1 || sizes.stages > 8 ? "1 to 8 stages" : "";
+    bool isKnown = llvm::any_of(candidates, [&](const Sizes &known) {
+      return known.queryBlock == sizes.queryBlock && known.keyBlock == sizes.keyBlock;
+    });
+    if (isKnown && sizes.consumers == 2 && sizes.stages >= 1 && sizes.stages <= 8)
+      return "";
+    std::string text = "2 warpgroups, 1 to 8 stages and q_block x kv_block of";
+    for (const Sizes &known : candidates)
+      text +=
+          (Twine(&known == candidates.begin() ? " " : " or ") + Twine(known.queryBlock) + "x" + Twine(known.keyBlock))
+              .str();
+    return text;
   };
   return choose(op, candidates, refuseShape, [&](const Sizes &sizes) {
     HopperAttentionTiles tiles;
     tiles.headDim = headDim, tiles.paddedDim = paddedDim;
     tiles.queryBlock = sizes.queryBlock, tiles.keyBlock = sizes.keyBlock, tiles.stages = sizes.stages;
-    tiles.roles = WarpRoles::get(sizes.consumers);
-    // Scores and their gradients (and the softcap's slopes) of the queries of a step; dkey and dvalue; wide: dquery as
-    // well.
-    int64_t scores = (isWide(headDim) ? 32 : sizes.queryBlock) / 2 * (features.softcap ? 3 : 2);
-    tiles.fragmentRegisters = isWide(headDim) ? paddedDim / 2 + std::max(paddedDim / 4, scores) : paddedDim + scores;
+    tiles.splitsDim = sizes.keyBlock == splitKeys;
+    tiles.isDeterministic = getScheduleEntry(op, "deterministic").value_or(0) != 0;
+    tiles.roles = WarpRoles::get(sizes.consumers, /*producerRegisters=*/24);
+    // Scores and their gradients of the queries of a step, in 16 bits the softcap's slopes, addresses of the bias,
+    // words of the dropout; dkey and dvalue; split: dquery as well.
+    int64_t columns = tiles.splitsDim ? 32 : sizes.queryBlock, scores = columns;
+    scores +=
+        (features.softcap ? columns / 4 : 0) + (features.bias ? columns / 2 : 0) + (features.dropout ? columns / 4 : 0);
+    tiles.fragmentRegisters = tiles.splitsDim ? paddedDim / 2 + std::max(paddedDim / 4, scores) : paddedDim + scores;
     int64_t rowBytes = paddedDim * 2, staged = sizes.stages * sizes.queryBlock;
     tiles.layout.add("key", sizes.keyBlock * rowBytes);
     tiles.layout.add("value", sizes.keyBlock * rowBytes);
     tiles.layout.add("query", staged * rowBytes);
     tiles.layout.add("dout", staged * rowBytes);
-    if (isWide(headDim))
+    if (tiles.splitsDim)
       tiles.layout.add("probabilities", sizes.keyBlock * sizes.queryBlock * 2);
     tiles.layout.add("scores", sizes.keyBlock * sizes.queryBlock * 2);
-    tiles.layout.add("dquery", 2 * 64 * (isWide(headDim) ? paddedDim / 2 : 64) * 4);
+    tiles.layout.add("dquery", 2 * 64 * (tiles.splitsDim ? paddedDim / 2 : 64) * 4);
     tiles.layout.add("lse", staged * 4);
     tiles.layout.add("delta", staged * 4);
     tiles.layout.add("barriers", barrierBytes);
@@ -241,11 +254,17 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
   });
 }
 
-HopperAttentionGradWorkspace HopperAttentionGradWorkspace::get(AttentionGradOp op, int64_t queryBlock) {
+HopperAttentionGradWorkspace HopperAttentionGradWorkspace::get(AttentionGradOp op, const HopperAttentionTiles &tiles) {
   Value query = op.getQuery();
   SizeFormula planes = getOperandDim(op, query, 0) * getOperandDim(op, query, 2), rows = getOperandDim(op, query, 1);
-  SizeFormula statistics = alignSection(planes * (ceilDiv(rows, queryBlock) * (queryBlock * 4)));
-  return {statistics, statistics, planes * rows * (padGradientDim(getHeadDim(query)) * 4)};
+  SizeFormula statistics = alignSection(planes * (ceilDiv(rows, tiles.queryBlock) * (tiles.queryBlock * 4)));
+  SizeFormula bias(0);
+  if (op.getBias()) {
+    bias = SizeFormula(4);
+    for (int64_t dim = 0; dim < 4; ++dim)
+      bias = bias * getOperandDim(op, op.getBias(), dim);
+  }
+  return {statistics, statistics, alignSection(planes * rows * (tiles.paddedDim * 4)), alignSection(bias)};
 }
 
 SizeFormula getHopperWorkspaceBytes(Operation *op) {
@@ -255,8 +274,8 @@ SizeFormula getHopperWorkspaceBytes(Operation *op) {
   FailureOr<HopperAttentionTiles> tiles = HopperAttentionTiles::get(gradient);
   if (failed(tiles))
     return SizeFormula(0);
-  auto sections = HopperAttentionGradWorkspace::get(gradient, tiles->queryBlock);
-  return sections.lse + sections.delta + sections.query;
+  auto sections = HopperAttentionGradWorkspace::get(gradient, *tiles);
+  return sections.lse + sections.delta + sections.query + sections.bias;
 }
 
 } // namespace bpt

@@ -27,6 +27,11 @@ std::string SharedLayout::getText() const {
   return text;
 }
 
-WarpRoles WarpRoles::get(int64_t consumers) { return consumers == 2 ? WarpRoles{2, 40, 232} : WarpRoles{3, 32, 160}; }
+WarpRoles WarpRoles::get(int64_t consumers, int64_t producerRegisters) {
+  if (consumers == 3)
+    return {3, 32, 160};
+  // 512 registers of each of 128 columns of threads, in steps of 8.
+  return {2, producerRegisters, (512 - producerRegisters) / 2 / 8 * 8};
+}
 
 } // namespace bpt

@@ -282,9 +282,16 @@ private:
       rows.maximum[half] = largest;
       rows.sum[half] = sum;
     }
-    scores.applyDropout({&p}, place);
+    dropOut(p, place);
     result.probabilities = matrix.pack(p);
     return result;
+  }
+
+  /// Zeros for what dropout drops, after the sums.
+  void dropOut(Fragment &p, const ScorePlace &place) {
+    for (size_t i = 0; scores.hasDropout() && i < p.size(); i += 8)
+      for (auto [n, kept] : llvm::enumerate(scores.drawKept(place, static_cast<int64_t>(i) / 8)))
+        p[i + n] = e.select(kept, p[i + n], e.f32(0));
   }
 
   /// Stores lse and returns the factors of the rows of out: 1 / sum, 0 for a row that has seen nothing.

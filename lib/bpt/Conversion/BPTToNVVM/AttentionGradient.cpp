@@ -21,9 +21,10 @@ void AttentionGradient::emit() {
   });
   e.synchronizeBlock();
   // Blocks of one plane are neighbours: they read the same queries. The first keys are seen most under a causal mask.
-  Value block = e.getBlock(KernelBuilder::Dim::X), rows = e.ceilDiv(scores.keys, tiles.keyBlock);
+  Value block = e.getBlock(KernelBuilder::Dim::X), rows = e.getArgument(arguments.rows);
   Value plane = e.div(block, rows);
-  firstKey = e.mul(e.rem(block, rows), tiles.keyBlock);
+  Value row = e.add(e.getArgument(arguments.firstRow), e.rem(block, rows));
+  firstKey = e.mul(row, tiles.keyBlock);
   batchIndex = e.div(plane, spec.groups);
   keyHead = e.rem(plane, spec.groups);
   queryBlocks = scores.getQueryBlocks(firstKey, tiles.keyBlock, tiles.queryBlock);
@@ -108,49 +109,85 @@ SharedMatrix AttentionGradient::getMatrix(StringRef region, Value byteOffset, in
 
 //===-- Probabilities and their gradients -----------------------------------------------------------------------===//
 
-Fragment AttentionGradient::loadStatistics(StringRef region, const RingSlot &slot, int64_t columns, Value firstColumn) {
-  Value offset = stagedOffset(region, slot, tiles.queryBlock * 4);
-  Value first = e.getShared(e.add(offset, e.shiftLeft(e.add(position.column, firstColumn), 2)));
-  Fragment pairs, values;
-  auto type = VectorType::get(2, e.getF32Type());
-  for (int64_t j = 0; j < columns / 8; ++j) {
-    Value pair = e.load(e.advance(first, 32 * j), type);
+AttentionGradient::Statistics::Statistics(AttentionGradient &gradient, StringRef region, const RingSlot &slot,
+                                          Value firstColumn)
+    : e(gradient.e) {
+  Value offset = gradient.stagedOffset(region, slot, gradient.tiles.queryBlock * 4);
+  first = e.getShared(e.add(offset, e.shiftLeft(e.add(gradient.position.column, firstColumn), 2)));
+}
+
+Value AttentionGradient::Statistics::get(int64_t number) {
+  if (loaded != number / 4) {
+    loaded = number / 4;
+    Value values = e.load(e.advance(first, 32 * loaded), VectorType::get(2, e.getF32Type()));
     for (int64_t i = 0; i < 2; ++i)
-      pairs.push_back(LLVM::ExtractElementOp::create(e, pair, e.i32(i)));
+      pair[i] = LLVM::ExtractElementOp::create(e, values, e.i32(i));
   }
-  for (int64_t number = 0; number < columns / 2; ++number)
-    values.push_back(pairs[2 * (number / 4) + number % 2]);
-  return values;
+  return pair[number % 2];
 }
 
 Fragment AttentionGradient::getProbabilities(Fragment products, const Step &step, const ScorePlace &place,
-                                             int64_t columns, Value firstColumn, Fragment &slopes) {
-  Fragment logarithms = loadStatistics("lse", step.slot, columns, firstColumn);
+                                             Value firstColumn, Fragment &slopes) {
   scores.setHead(batchIndex, step.head);
   Fragment ratios;
-  scores.modify(products, place, columns, 64, &ratios);
+  scores.modify(products, place, static_cast<int64_t>(products.size()) * 2, 64, &ratios);
+  for (Value &ratio : ratios) // c tanh'(x / c) / c = 1 - tanh(x / c)^2
+    ratio = e.fma(e.negf(ratio), ratio, e.f32(1));
+  slopes = matrix.pack(ratios);
   Value unit = e.f32(scores.getUnit());
+  Statistics logarithms(*this, "lse", step.slot, firstColumn);
   Fragment probabilities;
-  for (auto [score, logarithm] : llvm::zip_equal(products, logarithms))
-    probabilities.push_back(e.exp2(e.fma(score, unit, logarithm)));
-  for (Value ratio : ratios) // c tanh'(x / c) / c = 1 - tanh(x / c)^2
-    slopes.push_back(e.fma(e.negf(ratio), ratio, e.f32(1)));
+  for (auto [number, score] : llvm::enumerate(products))
+    probabilities.push_back(e.exp2(e.fma(score, unit, logarithms.get(static_cast<int64_t>(number)))));
   return probabilities;
 }
 
-Fragment AttentionGradient::getScoreGradients(Fragment &probabilities, Fragment products, const Fragment &slopes,
-                                              const Step &step, const ScorePlace &place, int64_t columns,
-                                              Value firstColumn) {
-  Fragment deltas = loadStatistics("delta", step.slot, columns, firstColumn), kept(probabilities), gradients;
-  scores.applyDropout({&kept, &products}, place);
-  for (size_t i = 0; i < products.size(); ++i) {
-    Value difference = spec.dropout > 0 ? e.fma(products[i], e.f32(scores.getKeptFactor()), deltas[i])
-                                        : e.addf(products[i], deltas[i]);
-    Value gradient = e.mulf(probabilities[i], difference);
-    gradients.push_back(slopes.empty() ? gradient : e.mulf(gradient, slopes[i]));
+AttentionGradient::Packed AttentionGradient::getScoreGradients(const Fragment &probabilities, const Fragment &products,
+                                                               const Fragment &slopes, const Step &step,
+                                                               const ScorePlace &place, Value firstColumn) {
+  Packed packed;
+  Statistics deltas(*this, "delta", step.slot, firstColumn);
+  int64_t count = static_cast<int64_t>(products.size());
+  std::array<Value, 8> kept;
+  // The shuffle changes nothing, but LLVM knows no better: else it keeps the bias's indices in registers from their use
+  // before.
+  ScorePlace biasPlace = place;
+  if (arguments.biasSums)
+    biasPlace.query = e.shuffleFrom(place.query, e.i32(0));
+  for (int64_t i = 0; i < count; i += 2) {
+    if (scores.hasDropout() && i % 8 == 0)
+      kept = scores.drawKept(place, i / 8);
+    std::array<Value, 2> p = {probabilities[i], probabilities[i + 1]}, ds;
+    for (int64_t c = 0; c < 2; ++c) {
+      Value dp = products[i + c], delta = deltas.get(i + c), difference;
+      if (scores.hasDropout()) {
+        Value isKept = kept[i % 8 + c], zero = e.f32(0);
+        difference = e.fma(e.select(isKept, dp, zero), e.f32(scores.getKeptFactor()), delta);
+        ds[c] = e.mulf(p[c], difference);
+        p[c] = e.select(isKept, p[c], zero);
+      } else {
+        ds[c] = e.mulf(p[c], e.addf(dp, delta));
+      }
+    }
+    if (arguments.biasSums)
+      for (int64_t c = 0; c < 2; ++c)
+        addBiasGradient(ds[c], biasPlace, i + c);
+    if (!slopes.empty()) {
+      std::array<Value, 2> slope = e.unpack(slopes[i / 2], spec.element);
+      ds = {e.mulf(ds[0], slope[0]), e.mulf(ds[1], slope[1])};
+    }
+    packed.probabilities.push_back(e.pack(p[0], p[1], spec.element));
+    packed.gradients.push_back(e.pack(ds[0], ds[1], spec.element));
   }
-  probabilities = kept;
-  return gradients;
+  return packed;
+}
+
+/// What does not exist has the gradient 0, which is added to the last that does.
+void AttentionGradient::addBiasGradient(Value gradient, const ScorePlace &place, int64_t number) {
+  GlobalView sums(e, *arguments.biasSums, e.getF32Type());
+  Value address = sums.getAddress(scores.getBiasIndices(place, number));
+  address = LLVM::AddrSpaceCastOp::create(e, e.pointerType(1), address);
+  LLVM::AtomicRMWOp::create(e, LLVM::AtomicBinOp::fadd, address, gradient, LLVM::AtomicOrdering::monotonic, "device");
 }
 
 //===-- Gradients on their way out ------------------------------------------------------------------------------===//

@@ -12,8 +12,10 @@ namespace bpt::hopper {
 struct GradientArguments {
   unsigned query, key, value, dout; ///< tensor maps
   unsigned querySums;               ///< tensor map of the sums of dquery, [B * H, S, paddedDim] f32
+  unsigned firstRow, rows;          ///< i32: blocks of keys of this launch, in every plane
   unsigned lse, delta;              ///< rows of the workspace, [B * H, S'] f32, both negated, lse in base 2
   StridedArgument dkey, dvalue;
+  std::optional<StridedArgument> biasSums; ///< of the workspace, f32
   mlir::Type dkeyElement, dvalueElement;
   AttentionArguments scores;
 };
@@ -49,16 +51,32 @@ protected:
   /// A part of a region that is not staged; `rows` of its boxes.
   SharedMatrix getMatrix(llvm::StringRef region, Value byteOffset, int64_t rows, bool sumsRows);
 
-  /// Statistics of the queries of this thread's columns: element pairs `first` + 8 j + {0, 1}, one for each element of
-  /// a fragment of `columns` queries from column `firstColumn`.
-  Fragment loadStatistics(llvm::StringRef region, const RingSlot &slot, int64_t columns, Value firstColumn);
-  /// Products of query and key become probabilities; with a softcap, `slopes` are its derivatives.
-  Fragment getProbabilities(Fragment products, const Step &step, const ScorePlace &place, int64_t columns,
-                            Value firstColumn, Fragment &slopes);
-  /// Gradients of scores, ds, from probabilities and dP. Then `probabilities` are those of the product with dout (after
-  /// dropout).
-  Fragment getScoreGradients(Fragment &probabilities, Fragment products, const Fragment &slopes, const Step &step,
-                             const ScorePlace &place, int64_t columns, Value firstColumn);
+  /// Reads statistics of the queries of this thread's columns, a pair of columns at a time: element `number` of a
+  /// fragment of queries from column `firstColumn` of the step.
+  class Statistics {
+  public:
+    Statistics(AttentionGradient &gradient, llvm::StringRef region, const RingSlot &slot, Value firstColumn);
+    /// Calls come in ascending order.
+    Value get(int64_t number);
+
+  private:
+    KernelBuilder &e;
+    Value first;
+    std::array<Value, 2> pair;
+    int64_t loaded = -1;
+  };
+  /// Products of query and key become probabilities; with a softcap, `slopes` are its derivatives, rounded and packed
+  /// as ds will be.
+  Fragment getProbabilities(Fragment products, const Step &step, const ScorePlace &place, Value firstColumn,
+                            Fragment &slopes);
+  /// What the next products take, packed.
+  struct Packed {
+    Fragment probabilities; ///< after dropout
+    Fragment gradients;     ///< of scores
+  };
+  /// Gradients of scores from probabilities and dP.
+  Packed getScoreGradients(const Fragment &probabilities, const Fragment &products, const Fragment &slopes,
+                           const Step &step, const ScorePlace &place, Value firstColumn);
 
   /// Adds a fragment of 64 queries x `columns` of D to the sums of dquery: through the warpgroup's staging area, by its
   /// first warp.
@@ -69,7 +87,7 @@ protected:
   Value isLeader() { return e.bitAnd(e.equal(e.getWarpInGroup(), 0), e.getElected()); }
   Value getPlane(Value head) { return e.add(e.mul(batchIndex, spec.heads), head); }
   /// Bytes of the staging area of one warpgroup.
-  int64_t getStagingBytes() const { return tiles.paddedDim > 128 ? 64 * tiles.paddedDim / 2 * 4 : 64 * 64 * 4; }
+  int64_t getStagingBytes() const { return 64 * (tiles.splitsDim ? tiles.paddedDim / 2 : 64) * 4; }
 
   KernelBuilder &e;
   const AttentionSpec &spec;
@@ -87,6 +105,7 @@ protected:
   BlockLoop queryBlocks;
 
 private:
+  void addBiasGradient(Value gradient, const ScorePlace &place, int64_t number);
   void produce();
   void loadTile(Value map, int64_t rows, Value shared, Value head, Value row, Value barrier);
   Value stagedOffset(llvm::StringRef region, const RingSlot &slot, int64_t bytes);
@@ -96,10 +115,10 @@ private:
 std::unique_ptr<AttentionGradient> createNarrowGradient(KernelBuilder &e, const AttentionSpec &spec,
                                                         const HopperAttentionTiles &tiles,
                                                         const GradientArguments &arguments);
-/// Head dims up to 256: two warpgroups own half of the columns of D each, of 64 keys.
-std::unique_ptr<AttentionGradient> createWideGradient(KernelBuilder &e, const AttentionSpec &spec,
-                                                      const HopperAttentionTiles &tiles,
-                                                      const GradientArguments &arguments);
+/// Two warpgroups own half of the columns of D each, of 64 keys.
+std::unique_ptr<AttentionGradient> createSplitGradient(KernelBuilder &e, const AttentionSpec &spec,
+                                                       const HopperAttentionTiles &tiles,
+                                                       const GradientArguments &arguments);
 
 /// Named barriers of the consumers: 1 and 2 of all of them, 3 and 4 of one warpgroup each.
 constexpr int64_t scoresFree = 1, scoresWritten = 2, firstOfWarpGroup = 3;

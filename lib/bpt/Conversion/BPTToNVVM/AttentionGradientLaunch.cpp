@@ -2,6 +2,7 @@
 #include "AttentionGradient.h"
 #include "AttentionGradientRows.h"
 #include "Lowerings.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 
@@ -12,6 +13,7 @@ namespace {
 struct Workspace {
   Value lse, delta; ///< [rows] f32
   Value querySums;  ///< [B * H, S, paddedDim] f32
+  Value biasSums;   ///< of the shape of the bias, f32; null without one
 };
 
 class GradientLaunches {
@@ -27,8 +29,12 @@ public:
   void emit() {
     takeWorkspace();
     prepareRows();
+    if (op.getBias())
+      clearBias();
     launchMain();
     finishQuery();
+    if (op.getBias())
+      finishBias();
   }
 
 private:
@@ -47,7 +53,20 @@ private:
     int64_t any = ShapedType::kDynamic;
     workspace.lse = take({any}, rows, rowBytes);
     workspace.delta = take({any}, rows, rowBytes);
-    workspace.querySums = take({any, any, tiles.paddedDim}, {planes, queries}, rowBytes);
+    workspace.querySums = take({any, any, tiles.paddedDim}, {planes, queries},
+                               host.mul(host.mul(planes, queries), host.index(tiles.paddedDim * 4)));
+    if (!op.getBias())
+      return;
+    SmallVector<Value> sizes;
+    auto type = cast<MemRefType>(op.getBias().getType());
+    biasCount = host.index(1);
+    for (int64_t dim = 0; dim < 4; ++dim) {
+      Value size = host.dim(op.getBias(), dim);
+      biasCount = host.mul(biasCount, size);
+      if (type.isDynamicDim(dim))
+        sizes.push_back(size);
+    }
+    workspace.biasSums = take(type.getShape(), sizes, host.mul(biasCount, host.index(4)));
   }
 
   RowSizes addRowSizes(LaunchArguments &launch) {
@@ -97,16 +116,29 @@ private:
     arguments.delta = launch.addPointer(workspace.delta);
     arguments.dkey = launch.addStrided(op.getOuts()[1]);
     arguments.dvalue = launch.addStrided(op.getOuts()[2]);
+    if (op.getBias())
+      arguments.biasSums = launch.addStrided(workspace.biasSums);
     arguments.dkeyElement = getElementTypeOrSelf(op.getOuts()[1].getType());
     arguments.dvalueElement = getElementTypeOrSelf(op.getOuts()[2].getType());
     arguments.scores = AttentionArguments::add(launch, op);
     std::string key = spec.key;
     llvm::raw_string_ostream(key) << " " << arguments.dkeyElement << " " << arguments.dvalueElement;
-    Value rows = host.ceilDiv(host.dim(op.getKey(), 1), tiles.keyBlock), one = host.index(1);
-    Value blocks = host.mul(rows, host.mul(batch, host.index(spec.groups)));
+    Value rows = host.ceilDiv(host.dim(op.getKey(), 1), tiles.keyBlock), zero = host.index(0), one = host.index(1);
+    if (!tiles.isDeterministic)
+      return launchRows(launch, arguments, key, zero, rows);
+    // One block of keys of every plane at a time: no two blocks of a launch add to the same rows of dquery.
+    auto loop = scf::ForOp::create(launch.b, zero, rows, one);
+    launch.b.setInsertionPointToStart(loop.getBody());
+    launchRows(launch, arguments, key, loop.getInductionVar(), one);
+  }
+
+  void launchRows(LaunchArguments &launch, GradientArguments &arguments, StringRef key, Value firstRow, Value rows) {
+    arguments.firstRow = launch.addI32(firstRow);
+    arguments.rows = launch.addI32(rows);
+    Value one = launch.index(1), blocks = launch.mul(rows, launch.mul(batch, launch.index(spec.groups)));
     LaunchShape shape{{blocks, one, one}, tiles.roles.getThreads(), tiles.layout.getBytes()};
     kernels.launch("attention_grad", key, launch, shape, [&](KernelBuilder &e) {
-      auto create = spec.headDim > 128 ? createWideGradient : createNarrowGradient;
+      auto create = tiles.splitsDim ? createSplitGradient : createNarrowGradient;
       create(e, spec, tiles, arguments)->emit();
     });
   }
@@ -123,12 +155,38 @@ private:
                    [&](KernelBuilder &e) { emitFinishQuery(e, sizes, sums, dquery, element, spec.scale); });
   }
 
+  LaunchShape getElementShape() {
+    Value one = host.index(1), blocks = host.ceilDiv(biasCount, elementThreads);
+    blocks = host.min(blocks, host.index(16 * HopperLimits::multiprocessors));
+    return {{blocks, one, one}, elementThreads, 0};
+  }
+
+  void clearBias() {
+    LaunchArguments launch(op);
+    unsigned sums = launch.addPointer(workspace.biasSums), count = launch.addI32(biasCount);
+    kernels.launch("fill_zero", "", launch, getElementShape(), [&](KernelBuilder &e) { emitFillZero(e, sums, count); });
+  }
+
+  void finishBias() {
+    LaunchArguments launch(op);
+    unsigned sums = launch.addPointer(workspace.biasSums);
+    StridedArgument dbias = launch.addStrided(op.getOuts()[3]);
+    std::array<unsigned, 4> sizes;
+    for (int64_t dim = 0; dim < 4; ++dim)
+      sizes[dim] = launch.addI32(host.dim(op.getBias(), dim));
+    Type element = getElementTypeOrSelf(op.getOuts()[3].getType());
+    std::string key;
+    llvm::raw_string_ostream(key) << element;
+    kernels.launch("attention_grad_bias", key, launch, getElementShape(),
+                   [&](KernelBuilder &e) { emitAddSums(e, sums, dbias, sizes, element); });
+  }
+
   AttentionGradOp op;
   KernelLibrary &kernels;
   const HopperAttentionTiles &tiles;
   AttentionSpec spec;
   LaunchArguments host;
-  Value batch, queries, planes, paddedQueries;
+  Value batch, queries, planes, paddedQueries, biasCount;
   Workspace workspace;
 };
 } // namespace

@@ -73,7 +73,7 @@ private:
   }
 
   void emitStep(const Step &step, Fragment &dvalue, Fragment &dkey) {
-    int64_t columns = tiles.queryBlock, steps = columns / 16;
+    int64_t steps = tiles.queryBlock / 16;
     Value zero = e.i32(0);
     place.query = step.firstQuery;
     queries.waitFull(step.slot);
@@ -84,10 +84,9 @@ private:
     Fragment dp = multiplyRows(value, "dout", step);
 
     matrix.wait(1, {&s});
-    Fragment slopes, p = getProbabilities(s, step, place, columns, zero, slopes);
+    Fragment slopes, p = getProbabilities(s, step, place, zero, slopes);
     matrix.wait(0, {&dp});
-    Fragment ds = getScoreGradients(p, dp, slopes, step, place, columns, zero);
-    Fragment packedP = matrix.pack(p), packedS = matrix.pack(ds);
+    auto [packedP, packedS] = getScoreGradients(p, dp, slopes, step, place, zero);
 
     matrix.fence({&dvalue, &packedP});
     dvalue = matrix.multiply(dvalue, packedP, getStage("dout", step.slot, true), tiles.paddedDim, steps);

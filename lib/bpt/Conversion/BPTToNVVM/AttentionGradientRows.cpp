@@ -128,4 +128,36 @@ void emitFinishQuery(KernelBuilder &e, const RowSizes &sizes, unsigned querySums
   });
 }
 
+/// body(element) for i = this thread, + all threads of the grid, .. below `count`.
+static void visitElements(KernelBuilder &e, Value count, function_ref<void(Value)> body) {
+  Value threads = e.mul(e.getGridSize(KernelBuilder::Dim::X), elementThreads);
+  Value first = e.add(e.mul(e.getBlock(KernelBuilder::Dim::X), elementThreads), e.getThread());
+  e.loop(first, count, threads, body);
+}
+
+void emitFillZero(KernelBuilder &e, unsigned pointer, unsigned count) {
+  visitElements(e, e.getArgument(count),
+                [&](Value number) { e.store(e.f32(0), e.getElement(e.getArgument(pointer), number, e.getF32Type())); });
+}
+
+void emitAddSums(KernelBuilder &e, unsigned sums, const StridedArgument &out, std::array<unsigned, 4> sizes,
+                 Type element) {
+  Value count = e.i32(1);
+  for (unsigned size : sizes)
+    count = e.mul(count, e.getArgument(size));
+  GlobalView view(e, out, element);
+  visitElements(e, count, [&](Value number) {
+    std::array<Value, 4> indices;
+    Value rest = number;
+    for (int64_t dim = 3; dim > 0; --dim) {
+      indices[dim] = e.rem(rest, e.getArgument(sizes[dim]));
+      rest = e.div(rest, e.getArgument(sizes[dim]));
+    }
+    indices[0] = rest;
+    Value sum = e.load(e.getElement(e.getArgument(sums), number, e.getF32Type()), e.getF32Type());
+    Value address = view.getAddress(indices);
+    e.store(e.round(e.addf(e.expand(e.load(address, element)), sum), element), address);
+  });
+}
+
 } // namespace bpt::hopper

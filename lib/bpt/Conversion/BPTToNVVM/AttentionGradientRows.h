@@ -30,4 +30,14 @@ void emitPrepareRows(KernelBuilder &e, const RowSizes &sizes, const PrepareArgum
 void emitFinishQuery(KernelBuilder &e, const RowSizes &sizes, unsigned querySums, const StridedArgument &dquery,
                      mlir::Type element, double scale);
 
+/// Threads of a block of the elementwise kernels below.
+constexpr int64_t elementThreads = 256;
+
+/// `count` (an i32 argument) zeros of f32 behind `pointer`.
+void emitFillZero(KernelBuilder &e, unsigned pointer, unsigned count);
+
+/// out += sums for a 4-d `out` of the i32 arguments `sizes`, and dense sums of f32.
+void emitAddSums(KernelBuilder &e, unsigned sums, const StridedArgument &out, std::array<unsigned, 4> sizes,
+                 mlir::Type element);
+
 } // namespace bpt::hopper

@@ -61,13 +61,7 @@ AttentionScores::AttentionScores(KernelBuilder &e, const AttentionSpec &spec, co
                                  bool transposed)
     : batch(e.getArgument(arguments.batch)), queries(e.getArgument(arguments.queries)),
       keys(e.getArgument(arguments.keys)), offset(arguments.offset ? e.getArgument(*arguments.offset) : e.i32(0)), e(e),
-      spec(spec), arguments(arguments), transposed(transposed), position(FragmentPosition::get(e)) {
-  if (!arguments.seed)
-    return;
-  Value seed = e.load(e.getArgument(*arguments.seed), e.getI64Type());
-  seedLow = arith::TruncIOp::create(e, e.getI32Type(), seed);
-  seedHigh = arith::TruncIOp::create(e, e.getI32Type(), e.shiftRight(seed, 32));
-}
+      spec(spec), arguments(arguments), transposed(transposed), position(FragmentPosition::get(e)) {}
 
 //===-- Blocks --------------------------------------------------------------------------------------------------===//
 
@@ -132,17 +126,20 @@ void AttentionScores::modify(Fragment &scores, const ScorePlace &place, int64_t 
       e.choose(needsMask(place, queryCount, keyCount), [&] { return mask(scores, place); }, [&] { return scores; });
 }
 
+std::array<Value, 4> AttentionScores::getBiasIndices(const ScorePlace &place, int64_t number) {
+  std::array<Value, 4> indices = {batchIndex, head, e.min(getQuery(place, number), e.sub(queries, 1)),
+                                  e.min(getKey(place, number), e.sub(keys, 1))};
+  for (auto [dim, index] : llvm::enumerate(indices))
+    if (spec.biasIsOne[dim])
+      index = e.i32(0);
+  return indices;
+}
+
 void AttentionScores::addBias(Fragment &scores, const ScorePlace &place) {
   GlobalView bias(e, *arguments.bias, spec.element);
-  Value zero = e.i32(0), factor = e.f32(spec.softcap > 0 ? spec.softcap : spec.scale);
-  Value lastQuery = e.sub(queries, 1), lastKey = e.sub(keys, 1);
-  auto pick = [&](int64_t dim, Value index) { return spec.biasIsOne[dim] ? zero : index; };
-  for (auto [number, score] : llvm::enumerate(scores)) {
-    // Rows and columns that do not exist read the last ones; they are masked or never used.
-    Value i = e.min(getQuery(place, number), lastQuery), j = e.min(getKey(place, number), lastKey);
-    Value added = e.expand(bias.load({pick(0, batchIndex), pick(1, head), pick(2, i), pick(3, j)}));
-    score = e.fma(score, factor, added);
-  }
+  Value factor = e.f32(spec.softcap > 0 ? spec.softcap : spec.scale);
+  for (auto [number, score] : llvm::enumerate(scores))
+    score = e.fma(score, factor, e.expand(bias.load(getBiasIndices(place, static_cast<int64_t>(number)))));
 }
 
 void AttentionScores::maskSegments(Fragment &scores, const ScorePlace &place) {

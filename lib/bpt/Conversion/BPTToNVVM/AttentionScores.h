@@ -66,13 +66,19 @@ public:
   /// `keyCount`: the extent of the fragment. With a softcap, `ratios` (if not null) receives tanh of the scaled scores.
   void modify(Fragment &scores, const ScorePlace &place, int64_t queryCount, int64_t keyCount,
               Fragment *ratios = nullptr);
-  /// 0 where dropout drops the element. Kept ones are to be multiplied by getKeptFactor().
-  void applyDropout(llvm::ArrayRef<Fragment *> fragments, const ScorePlace &place);
+  bool hasDropout() const { return spec.dropout > 0; }
+  /// i1 each: dropout keeps elements [8 `group`, 8 `group` + 8) of a fragment. Emitted where it is used: all decisions
+  /// of a fragment at once would take many registers.
+  std::array<Value, 8> drawKept(const ScorePlace &place, int64_t group);
+  /// The factor of kept elements.
   double getKeptFactor() const { return 1 / (1 - spec.dropout); }
 
   /// Local query and key of element `number` of a fragment at `place`.
   Value getQuery(const ScorePlace &place, int64_t number);
   Value getKey(const ScorePlace &place, int64_t number);
+
+  /// Indices into the bias, or something of its shape; rows and columns that do not exist get those of the last.
+  std::array<Value, 4> getBiasIndices(const ScorePlace &place, int64_t number);
 
 private:
   Value cap(Value product);
@@ -80,8 +86,9 @@ private:
   void maskSegments(Fragment &scores, const ScorePlace &place);
   Fragment mask(const Fragment &scores, const ScorePlace &place);
   Value needsMask(const ScorePlace &place, int64_t queryCount, int64_t keyCount);
-  Fragment drawRows(const ScorePlace &place, int64_t count);
-  Fragment drawColumns(const ScorePlace &place, int64_t count);
+  void startDraws();
+  std::array<Value, 8> drawRows(const ScorePlace &place, int64_t group);
+  std::array<Value, 8> drawColumns(const ScorePlace &place, int64_t group);
   std::array<Value, 4> draw(Value keyGroup, Value query);
 
   KernelBuilder &e;
@@ -89,7 +96,8 @@ private:
   const AttentionArguments &arguments;
   bool transposed;
   FragmentPosition position;
-  Value batchIndex, head, seedLow, seedHigh;
+  Value batchIndex, head;
+  Value lane, seedLow, seedHigh; ///< of the draws of a fragment
 };
 
 } // namespace bpt::hopper

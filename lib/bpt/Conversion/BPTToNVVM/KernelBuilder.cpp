@@ -186,7 +186,9 @@ Value KernelBuilder::expand(Value stored) {
 Value KernelBuilder::round(Value value, Type storage) {
   if (value.getType() == storage)
     return value;
-  return arith::TruncFOp::create(*this, storage, value);
+  // The packed conversion also where one is wanted: CPUs of the emulator may lack one of their own.
+  Value low = arith::TruncIOp::create(*this, getI16Type(), pack(value, f32(0), storage));
+  return arith::BitcastOp::create(*this, storage, low);
 }
 
 //===-- Control flow --------------------------------------------------------------------------------------------===//

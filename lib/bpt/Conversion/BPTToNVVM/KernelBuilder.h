@@ -127,6 +127,8 @@ public:
   Value getGridSize(Dim dim);
   /// A value of the lane whose number is this lane's xor `mask`; f32 or i32.
   Value shuffleXor(Value value, int64_t mask);
+  /// The value of lane `lane` % 32; f32 or i32.
+  Value shuffleFrom(Value value, Value lane);
   /// `value` combined over the four lanes that hold a row of an accumulator.
   Value reduceQuad(Value value, llvm::function_ref<Value(Value, Value)> combine);
   /// More or fewer registers for the warpgroup.

@@ -57,6 +57,10 @@ Value KernelBuilder::shuffleXor(Value value, int64_t mask) {
                               UnitAttr());
 }
 
+Value KernelBuilder::shuffleFrom(Value value, Value lane) {
+  return NVVM::ShflOp::create(*this, value.getType(), i32(-1), value, lane, i32(31), NVVM::ShflKind::idx, UnitAttr());
+}
+
 Value KernelBuilder::reduceQuad(Value value, function_ref<Value(Value, Value)> combine) {
   for (int64_t mask : {1, 2})
     value = combine(value, shuffleXor(value, mask));

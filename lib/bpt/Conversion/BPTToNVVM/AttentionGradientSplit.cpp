@@ -1,9 +1,9 @@
-// bpt.attention_grad for head dims from 129 to 256: dkey and dvalue of 64 keys fill the registers of two warpgroups,
-// half of the columns of D each. For the scores of a step, each warpgroup takes half of the queries; probabilities and
-// their gradients are exchanged through shared memory:
+// bpt.attention_grad where registers are scarce (head dims from 129 to 256, or many modifiers of scores): two
+// warpgroups own half of the columns of D each, in dkey and dvalue of 64 keys. For the scores of a step, each warpgroup
+// takes half of the queries; probabilities and their gradients are exchanged through shared memory:
 //
-//   S' = K Q'  and  dP' = V dO'     64 keys x 32 queries each, then P' and dS' to shared memory
-//   dV += P' dO,  dQ = dS K,  dK += dS' Q     128 columns of D each
+//   S' = K Q'  and  dP' = V dO'               64 keys x 32 queries each, then P' and dS' to shared memory
+//   dV += P' dO,  dQ = dS K,  dK += dS' Q     half of the columns of D each
 #include "AttentionGradient.h"
 
 using namespace mlir;
@@ -11,7 +11,7 @@ using namespace mlir;
 namespace bpt::hopper {
 
 namespace {
-class WideGradient : public AttentionGradient {
+class SplitGradient : public AttentionGradient {
 public:
   using AttentionGradient::AttentionGradient;
 
@@ -50,13 +50,13 @@ private:
     matrix.fence();
     Fragment dp = multiplyRows("value", "dout", step, rowOffset);
     matrix.wait(1, {&s});
-    Fragment slopes, p = getProbabilities(s, step, place, queriesOfGroup, firstQueryOfGroup, slopes);
+    Fragment slopes, p = getProbabilities(s, step, place, firstQueryOfGroup, slopes);
     matrix.wait(0, {&dp});
-    Fragment ds = getScoreGradients(p, dp, slopes, step, place, queriesOfGroup, firstQueryOfGroup);
+    Packed packed = getScoreGradients(p, dp, slopes, step, place, firstQueryOfGroup);
 
     e.synchronize(e.i32(scoresFree), 2 * warpGroupThreads);
-    storeScores("probabilities", p);
-    storeScores("scores", ds);
+    storeScores("probabilities", packed.probabilities);
+    storeScores("scores", packed.gradients);
     memory.fenceWrites();
     e.synchronize(e.i32(scoresWritten), 2 * warpGroupThreads);
 
@@ -89,20 +89,20 @@ private:
     return product;
   }
 
-  /// Rounds a fragment into this warpgroup's 32 columns of a box of 64.
-  void storeScores(StringRef region, const Fragment &fragment) {
+  /// Stores a packed fragment into this warpgroup's 32 columns of a box of 64.
+  void storeScores(StringRef region, const Fragment &packed) {
     FragmentStore store(e, e.i32(tiles.layout.getOffset(region)), tiles.keyBlock * 128, e.shiftLeft(group, 6));
-    store.storeAll(matrix.pack(fragment), queriesOfGroup);
+    store.storeAll(packed, queriesOfGroup);
   }
 
   Value firstQueryOfGroup, firstColumn;
 };
 } // namespace
 
-std::unique_ptr<AttentionGradient> createWideGradient(KernelBuilder &e, const AttentionSpec &spec,
-                                                      const HopperAttentionTiles &tiles,
-                                                      const GradientArguments &arguments) {
-  return std::make_unique<WideGradient>(e, spec, tiles, arguments);
+std::unique_ptr<AttentionGradient> createSplitGradient(KernelBuilder &e, const AttentionSpec &spec,
+                                                       const HopperAttentionTiles &tiles,
+                                                       const GradientArguments &arguments) {
+  return std::make_unique<SplitGradient>(e, spec, tiles, arguments);
 }
 
 } // namespace bpt::hopper
