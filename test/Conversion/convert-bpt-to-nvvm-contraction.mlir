@@ -1,4 +1,5 @@
 // RUN: bpt-opt %s --convert-bpt-to-nvvm --split-input-file | FileCheck %s
+// RUN: bpt-opt %s --convert-bpt-to-nvvm --split-input-file --remark-format=emitRemark --remarks-filter-passed=convert-bpt-to-nvvm --remarks-filter-missed=convert-bpt-to-nvvm -o /dev/null 2>&1 | FileCheck %s --check-prefix=REMARK
 
 // One thread fills the ring; a consumer has one product in flight and releases the stage before it. 16-bit results leave through
 // shared memory. The zeros before the product go into the kernel.
@@ -18,6 +19,7 @@
 // CHECK: nvvm.stmatrix
 // CHECK: nvvm.fence.proxy
 // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta %[[C]]
+// REMARK: 128x256x64, 4 stages: 229632 bytes of shared memory, 128 registers of sums
 // CHECK-LABEL: func.func @product
 // CHECK-NOT: linalg
 // CHECK: gpu.launch_func @bpt_kernels::@contraction_0 blocks in (%{{.*}}) threads in (%c384, {{.*}})
@@ -72,6 +74,9 @@ func.func @slice(%x: memref<2x64x256xf16, strided<[98304, 768, 1], offset: ?>>, 
 // -----
 
 // What other kernels have to do stays: f32, rows that are no multiple of 16 bytes, an odd number of columns.
+// REMARK: no products of warpgroups: tensor cores multiply bf16 or f16 into the same or f32
+// REMARK: no products of warpgroups: a row is not contiguous or no known multiple of 16 bytes apart from the next
+// REMARK: no products of warpgroups: the number of columns is not known to be even
 // CHECK-LABEL: func.func @others
 // CHECK-COUNT-3: linalg.matmul
 // CHECK-NOT: gpu.launch_func

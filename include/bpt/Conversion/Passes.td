@@ -96,12 +96,17 @@ def ConvertBPTToNVVMPass : Pass<"convert-bpt-to-nvvm", "::mlir::ModuleOp"> {
     Tensor maps are made on the host by `nvgpu.tma.create.descriptor`, innermost strides included, so operands may be slices of
     a fused buffer; addresses are those of the memrefs. Kernels expect their dynamic shared memory at `@bpt_shared`.
 
-    Preconditions:
-    * ops are on memrefs, and workspaces exist where `getHopperWorkspaceBytes` asks for them;
-    * elements are bf16 or f16, head dims static, multiples of 8, at most 256, and strides multiples of 16 bytes: an op for
-      which that does not hold is an error that says what does not.
+    Matrix products are persistent kernels with one producer and two consumer warpgroups: contractions on memrefs, with the zeros
+    before them; `bpt.feed_forward` and `bpt.linear_cross_entropy` with their gradients, as loops over chunks of rows on the host
+    around launches whose tiles end in biases, activations or statistics of logits. Of these, what the kernels do not take (f32, rows
+    that are no multiple of 16 bytes, an odd number of columns) stays for `convert-bpt-to-vector`, and a remark says why.
 
-    Postcondition: of the ops this pass knows, none is left. It knows `bpt.attention` and `bpt.attention_grad`.
+    Preconditions:
+    * ops are on memrefs, and workspaces exist where `getHopperWorkspaceBytes` and `getHopperChunkWorkspaceBytes` ask for them;
+    * for attention, elements are bf16 or f16, head dims static, multiples of 8, at most 256, and strides multiples of 16 bytes: an
+      op for which that does not hold is an error that says what does not.
+
+    Postcondition: of the attention ops this pass knows, none is left. It knows `bpt.attention` and `bpt.attention_grad`.
 
     ```mlir
     func.func @f(%q: memref<2x?x4x64xbf16>, %o: memref<2x?x4x64xbf16>, %l: memref<2x4x?xf32>) {

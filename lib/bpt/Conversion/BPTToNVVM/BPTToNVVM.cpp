@@ -28,13 +28,17 @@ static LogicalResult lowerUnlessRefused(Op op, hopper::KernelLibrary &kernels,
   return lower(op, kernels);
 }
 
-/// Ops for which other passes have kernels, too: what this one does not take stays.
+/// Ops for which other passes have kernels, too: what this one does not take stays, and a remark says why.
 template <typename Op>
 static LogicalResult lowerIfPossible(Op op, hopper::KernelLibrary &kernels,
-                                     bool (*lower)(Op, hopper::KernelLibrary &)) {
+                                     std::string (*lower)(Op, hopper::KernelLibrary &)) {
   if (op->getNumResults())
     return op.emitOpError("expected memrefs; bufferize before convert-bpt-to-nvvm");
-  (void)lower(op, kernels);
+  Location loc = op->getLoc();
+  auto options =
+      remark::RemarkOpts::name("kernel").category("convert-bpt-to-nvvm").function(op->getName().getStringRef());
+  if (std::string reason = lower(op, kernels); !reason.empty())
+    remark::missed(loc, options) << ("no products of warpgroups: " + reason);
   return success();
 }
 
@@ -64,9 +68,7 @@ struct ConvertBPTToNVVMPass : impl::ConvertBPTToNVVMPassBase<ConvertBPTToNVVMPas
                 return lowerIfPossible(typed, kernels, hopper::lowerLinearCrossEntropyGrad);
               })
               .Case([&](linalg::LinalgOp typed) {
-                if (isContraction(typed))
-                  (void)hopper::lowerContraction(typed, kernels);
-                return success();
+                return isContraction(typed) ? lowerIfPossible(typed, kernels, hopper::lowerContraction) : success();
               })
               .Default([](Operation *) { return success(); });
       if (failed(lowered))

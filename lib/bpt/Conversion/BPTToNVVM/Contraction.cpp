@@ -83,7 +83,7 @@ std::string Planner::refuseTypes() const {
     return "tensor cores multiply bf16 or f16 into the same or f32";
   for (const Operand &operand : operands)
     if (!isWalkable(operand.type))
-      return "a row is not contiguous or no multiple of 16 bytes apart from the next";
+      return "a row is not contiguous or no known multiple of 16 bytes apart from the next";
   return "";
 }
 
@@ -237,16 +237,16 @@ void ContractionLaunch::emit(KernelLibrary &kernels, bool overwrite) {
   launchGemm(kernels, launch, "contraction", problem, epilogue, out, overwrite ? "store" : "add");
 }
 
-bool lowerContraction(linalg::LinalgOp op, KernelLibrary &kernels) {
+std::string lowerContraction(linalg::LinalgOp op, KernelLibrary &kernels) {
   Planner planner;
   if (std::string reason = planner.plan(op); !reason.empty())
-    return false;
+    return reason;
   Operation *fill = findZeroFill(op);
   ContractionLaunch(op, planner).emit(kernels, fill);
   if (fill)
     fill->erase();
   op->erase();
-  return true;
+  return "";
 }
 
 } // namespace bpt::hopper

@@ -120,46 +120,49 @@ public:
 };
 } // namespace
 
-/// The rows of input, targets and others `[..]` or `[.., E]` of the op, if it has kernels.
-template <typename Op> static std::optional<RowSpace> getRowSpace(Op op, ValueRange ofRows, ValueRange ofElements) {
-  if (!getHopperRefusal(op).empty() || !hasWorkspace(op, op.getWorkspace()) ||
-      !isWalkable(cast<MemRefType>(op.getWeight().getType())))
-    return std::nullopt;
-  RowSpace space;
-  for (Value operand : ofElements) {
-    auto type = cast<MemRefType>(operand.getType());
-    if (!isWalkable(type))
-      return std::nullopt;
-    space.add(type);
-  }
+/// The rows of operands `[..]` (`ofRows`) and `[.., E]` (`ofElements`) into `space`, or why the op has no kernels.
+template <typename Op> static std::string findRows(Op op, ValueRange ofRows, ValueRange ofElements, RowSpace &space) {
+  std::string reason = getHopperRefusal(op);
+  if (reason.empty())
+    reason = refuseWorkspace(op, op.getWorkspace());
+  if (reason.empty())
+    reason = refuseToWalk(op.getWeight());
+  if (reason.empty())
+    reason = refuseToWalk(ofElements);
+  for (Value operand : ofElements)
+    space.add(cast<MemRefType>(operand.getType()));
   for (Value operand : ofRows) {
     auto type = cast<MemRefType>(operand.getType());
-    if (!type.getLayout().isIdentity() && !type.isLastDimUnitStride())
-      return std::nullopt;
+    if (reason.empty() && !type.isLastDimUnitStride())
+      reason = "targets or lse are not contiguous";
     space.add(type, 0);
   }
-  return space.isValid() ? std::optional(space) : std::nullopt;
+  return reason.empty() ? space.refuse() : reason;
 }
 
-bool lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelLibrary &kernels) {
-  std::optional<RowSpace> space = getRowSpace(op, {op.getTargets(), op.getOuts()[1]}, op.getInput());
-  if (!space)
-    return false;
-  ForwardHost(op, *space, kernels).emit();
+std::string lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelLibrary &kernels) {
+  RowSpace space;
+  std::string reason = findRows(op, {op.getTargets(), op.getOuts()[1]}, op.getInput(), space);
+  if (!reason.empty())
+    return reason;
+  ForwardHost(op, space, kernels).emit();
   op->erase();
-  return true;
+  return "";
 }
 
-bool lowerLinearCrossEntropyGrad(LinearCrossEntropyGradOp op, KernelLibrary &kernels) {
+std::string lowerLinearCrossEntropyGrad(LinearCrossEntropyGradOp op, KernelLibrary &kernels) {
   SmallVector<Value> ofRows{op.getTargets()};
   if (op.getLse())
     ofRows.push_back(op.getLse());
-  std::optional<RowSpace> space = getRowSpace(op, ofRows, {op.getInput(), op.getOuts()[0]});
-  if (!space || !cast<MemRefType>(op.getOuts()[1].getType()).getLayout().isIdentity())
-    return false;
-  GradientHost(op, *space, kernels).emit();
+  RowSpace space;
+  std::string reason = findRows(op, ofRows, {op.getInput(), op.getOuts()[0]}, space);
+  if (reason.empty() && !cast<MemRefType>(op.getOuts()[1].getType()).getLayout().isIdentity())
+    reason = "the gradient of the weight is a slice";
+  if (!reason.empty())
+    return reason;
+  GradientHost(op, space, kernels).emit();
   op->erase();
-  return true;
+  return "";
 }
 
 } // namespace bpt::hopper

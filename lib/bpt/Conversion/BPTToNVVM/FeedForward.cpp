@@ -50,12 +50,15 @@ Value sliceColumns(ImplicitLocOpBuilder &b, Value view, int64_t part, int64_t pa
   return slice(b, view, {Value(), Value(), begin}, {Value(), Value(), count});
 }
 
-bool hasWorkspace(Operation *op, Value workspace) {
+std::string refuseWorkspace(Operation *op, Value workspace) {
   if (!workspace)
-    return false;
+    return "there is no workspace";
   std::optional<int64_t> needed = getHopperChunkWorkspaceBytes(op).getConstant();
   auto type = cast<MemRefType>(workspace.getType());
-  return !needed || !type.hasStaticShape() || type.getNumElements() >= *needed;
+  if (!needed || !type.hasStaticShape() || type.getNumElements() >= *needed)
+    return "";
+  return (Twine("the workspace has ") + Twine(type.getNumElements()) + " bytes, " + Twine(*needed) + " are needed")
+      .str();
 }
 
 //===-- Forward -------------------------------------------------------------------------------------------------===//
@@ -160,25 +163,25 @@ private:
 };
 } // namespace
 
-bool lowerFeedForward(FeedForwardOp op, KernelLibrary &kernels) {
-  if (!getHopperRefusal(op).empty() || !hasWorkspace(op, op.getWorkspace()))
-    return false;
+std::string lowerFeedForward(FeedForwardOp op, KernelLibrary &kernels) {
+  std::string reason = getHopperRefusal(op);
+  if (reason.empty())
+    reason = refuseWorkspace(op, op.getWorkspace());
+  SmallVector<Value> walked{op.getInput(), op.getUpWeight(), op.getGateWeight(), op.getDownWeight()};
+  llvm::append_range(walked, op.getOuts());
+  if (reason.empty())
+    reason = refuseToWalk(walked);
   RowSpace rows;
-  for (Value operand : {op.getInput(), op.getUpWeight(), op.getGateWeight(), op.getDownWeight()})
-    if (operand && !isWalkable(cast<MemRefType>(operand.getType())))
-      return false;
   rows.add(cast<MemRefType>(op.getInput().getType()));
-  for (Value out : op.getOuts()) {
-    auto type = cast<MemRefType>(out.getType());
-    if (!isWalkable(type))
-      return false;
-    rows.add(type);
-  }
-  if (!rows.isValid())
-    return false;
+  for (Value out : op.getOuts())
+    rows.add(cast<MemRefType>(out.getType()));
+  if (reason.empty())
+    reason = rows.refuse();
+  if (!reason.empty())
+    return reason;
   FeedForwardHost(op, rows, kernels).emit();
   op->erase();
-  return true;
+  return "";
 }
 
 } // namespace bpt::hopper

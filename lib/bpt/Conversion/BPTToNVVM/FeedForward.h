@@ -18,7 +18,7 @@ GemmProblem getWeightGradProduct(mlir::ImplicitLocOpBuilder &b, mlir::Value ins,
 /// Columns [part * columns / parts, ..) of a view `[outer, inner, columns]`.
 mlir::Value sliceColumns(mlir::ImplicitLocOpBuilder &b, mlir::Value view, int64_t part, int64_t parts);
 
-/// Whether a workspace is there and, where that is known, large enough for getHopperChunkWorkspaceBytes.
-bool hasWorkspace(mlir::Operation *op, mlir::Value workspace);
+/// Why a workspace is not large enough for getHopperChunkWorkspaceBytes, as far as that is known; empty when it is.
+std::string refuseWorkspace(mlir::Operation *op, mlir::Value workspace);
 
 } // namespace bpt::hopper

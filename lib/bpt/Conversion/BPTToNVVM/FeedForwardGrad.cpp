@@ -185,25 +185,27 @@ private:
 };
 } // namespace
 
-bool lowerFeedForwardGrad(FeedForwardGradOp op, KernelLibrary &kernels) {
-  if (!getHopperRefusal(op).empty() || !hasWorkspace(op, op.getWorkspace()))
-    return false;
+std::string lowerFeedForwardGrad(FeedForwardGradOp op, KernelLibrary &kernels) {
+  std::string reason = getHopperRefusal(op);
+  if (reason.empty())
+    reason = refuseWorkspace(op, op.getWorkspace());
+  if (reason.empty())
+    reason = refuseToWalk({op.getDout(), op.getInput(), op.getHidden(), op.getOuts()[0], op.getUpWeight(),
+                           op.getGateWeight(), op.getDownWeight()});
+  for (Value out : op.getOuts().drop_front())
+    if (reason.empty() && !cast<MemRefType>(out.getType()).getLayout().isIdentity())
+      reason = "the gradient of a weight is a slice";
   RowSpace rows;
-  for (Value operand : {op.getDout(), op.getInput(), op.getHidden(), op.getOuts()[0], op.getUpWeight(),
-                        op.getGateWeight(), op.getDownWeight()})
-    if (operand && !isWalkable(cast<MemRefType>(operand.getType())))
-      return false;
-  for (Value operand : op.getOuts().drop_front())
-    if (!cast<MemRefType>(operand.getType()).getLayout().isIdentity())
-      return false;
   for (Value operand : {op.getDout(), op.getInput(), op.getHidden(), op.getOuts()[0]})
     if (operand)
       rows.add(cast<MemRefType>(operand.getType()));
-  if (!rows.isValid())
-    return false;
+  if (reason.empty())
+    reason = rows.refuse();
+  if (!reason.empty())
+    return reason;
   FeedForwardGradHost(op, rows, kernels).emit();
   op->erase();
-  return true;
+  return "";
 }
 
 } // namespace bpt::hopper

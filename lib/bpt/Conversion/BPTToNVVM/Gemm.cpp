@@ -18,6 +18,7 @@
 #include "Barriers.h"
 #include "TensorMemory.h"
 #include "WarpGroupMatrix.h"
+#include "mlir/IR/Remarks.h"
 
 using namespace mlir;
 
@@ -347,6 +348,8 @@ void launchGemm(KernelLibrary &kernels, LaunchArguments &arguments, StringRef na
   HopperGemmShape shape{getConstant(problem.rows), getConstant(problem.columns),
                         static_cast<int64_t>(problem.right.size()), static_cast<int64_t>(staged.size())};
   HopperGemmTiles tiles = HopperGemmTiles::get(shape);
+  remark::passed(arguments.b.getLoc(), remark::RemarkOpts::name("tiles").category("convert-bpt-to-nvvm").function(name))
+      << tiles.why;
   GemmSpec spec;
   spec.element = problem.element;
   spec.left = addOperand(arguments, problem.left, tiles.rows, tiles);

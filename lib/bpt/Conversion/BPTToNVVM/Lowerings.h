@@ -11,13 +11,13 @@ namespace bpt::hopper {
 mlir::LogicalResult lowerAttention(AttentionOp op, KernelLibrary &kernels);
 mlir::LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelLibrary &kernels);
 
-// Each replaces the op by launches and returns true, or leaves it as it is for the kernels of other passes: another
-// element type, rows the TMA unit cannot walk, an odd number of columns. Preconditions: memrefs, and workspaces as
-// getHopperWorkspaceBytes and getHopperChunkWorkspaceBytes have them.
+// Each replaces the op by launches and returns an empty text, or leaves it as it is for the kernels of other passes and
+// returns why: another element type, rows the TMA unit cannot walk, an odd number of columns. Preconditions: memrefs,
+// and workspaces as getHopperChunkWorkspaceBytes has them.
 /// A contraction (isContraction), together with the zeros before it.
-bool lowerContraction(mlir::linalg::LinalgOp op, KernelLibrary &kernels);
-bool lowerFeedForward(FeedForwardOp op, KernelLibrary &kernels);
-bool lowerFeedForwardGrad(FeedForwardGradOp op, KernelLibrary &kernels);
-bool lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelLibrary &kernels);
-bool lowerLinearCrossEntropyGrad(LinearCrossEntropyGradOp op, KernelLibrary &kernels);
+std::string lowerContraction(mlir::linalg::LinalgOp op, KernelLibrary &kernels);
+std::string lowerFeedForward(FeedForwardOp op, KernelLibrary &kernels);
+std::string lowerFeedForwardGrad(FeedForwardGradOp op, KernelLibrary &kernels);
+std::string lowerLinearCrossEntropy(LinearCrossEntropyOp op, KernelLibrary &kernels);
+std::string lowerLinearCrossEntropyGrad(LinearCrossEntropyGradOp op, KernelLibrary &kernels);
 } // namespace bpt::hopper

@@ -58,6 +58,13 @@ bool isWalkable(MemRefType type) {
   return true;
 }
 
+std::string refuseToWalk(ValueRange memrefs) {
+  for (Value memref : memrefs)
+    if (memref && !isWalkable(cast<MemRefType>(memref.getType())))
+      return "a row is not contiguous or no known multiple of 16 bytes apart from the next";
+  return "";
+}
+
 Value regroup(ImplicitLocOpBuilder &b, Value memref, ArrayRef<DimGroup> groups) {
   auto type = cast<MemRefType>(memref.getType());
   SmallVector<int64_t> staticStrides = getStrides(type);

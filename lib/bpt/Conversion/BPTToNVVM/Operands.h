@@ -3,6 +3,7 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include <string>
 
 namespace bpt::hopper {
 
@@ -16,6 +17,9 @@ bool areMergeable(mlir::MemRefType type, unsigned outer, unsigned inner);
 /// Whether the TMA unit can walk `type` when dims of static size 1 do not count: the last dim is contiguous, strides
 /// are multiples of 16 bytes as far as they are known, and that of the rows is known.
 bool isWalkable(mlir::MemRefType type);
+
+/// The same of all `memrefs` that are not null: why not.
+std::string refuseToWalk(mlir::ValueRange memrefs);
 
 /// Dims of `type` that are not of static size 1.
 llvm::SmallVector<unsigned> getLongDims(mlir::MemRefType type);
@@ -31,8 +35,8 @@ public:
   using Value = mlir::Value;
   /// Adds a memref whose last `trailing` dims are not rows. All have the same number of leading dims.
   void add(mlir::MemRefType type, int64_t trailing = 1);
-  /// Whether two dims are enough.
-  bool isValid() const { return groups.size() <= 2; }
+  /// Why two dims are not enough; empty when they are.
+  std::string refuse() const { return groups.size() <= 2 ? "" : "rows lie at more than two strides"; }
 
   /// `[outer, inner, columns]` (trailing 1) or `[outer, inner]` (trailing 0).
   Value view(mlir::ImplicitLocOpBuilder &b, Value memref, int64_t trailing = 1) const;
