@@ -463,7 +463,10 @@ TEST_F(TrainerTest, AnErrorOverTheBudgetSaysWhatWouldFit) {
   source.plan = [&](const TrainOptions &given, PackEffort effort) -> Expected<PlannedTraining> {
     PlannedTraining planned;
     planned.manifest = fakeTrainingManifest(model);
-    planned.plan = planTraining(planned.manifest, given, 1, effort).take();
+    Expected<TrainPlan> plan = planTraining(planned.manifest, given, 1, effort);
+    if (!plan) // the program does not accumulate
+      return plan.takeError();
+    planned.plan = plan.take();
     planned.plan.workBytes = given.batch * 1000;
     return planned;
   };
