@@ -163,12 +163,9 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
   // Under a mask, shorter blocks of keys have fewer columns nobody sees.
   int64_t longest = isa<FullMaskAttr>(op.getMask()) ? 176 : 128;
   SmallVector<Sizes> candidates;
-  for (int64_t keys = longest; keys >= 32; keys -= 16)
-    candidates.push_back({64 * consumers, keys, 2, consumers});
-  // What the modifiers of scores keep in registers besides the scores themselves.
-  int64_t extra = features.bias || features.softcap || features.segments ? 16 : 0;
-  extra += features.dropout ? 32 : 0;
-
+  for (; consumers >= 2; --consumers)
+    for (int64_t keys = longest; keys >= (consumers == 3 ? 64 : 16); keys -= 16)
+      candidates.push_back({64 * consumers, keys, 2, consumers});
   auto refuseShape = [](const Sizes &sizes) -> std::string {
     if (sizes.consumers != 2 && sizes.consumers != 3)
       return "2 or 3 warpgroups";
@@ -184,7 +181,12 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
     tiles.queryBlock = sizes.queryBlock, tiles.keyBlock = sizes.keyBlock, tiles.stages = sizes.stages;
     tiles.roles = WarpRoles::get(sizes.consumers);
     // Scores in f32, probabilities in 16 bits, the sums of out in f32.
-    tiles.fragmentRegisters = sizes.keyBlock / 2 + sizes.keyBlock / 4 + paddedDim / 2 + extra;
+    tiles.fragmentRegisters = sizes.keyBlock / 2 + sizes.keyBlock / 4 + paddedDim / 2;
+    // And what modifiers of scores load or draw (sizes at which ptxas spills no more).
+    for (bool loadsForKeys : {features.bias, features.segments})
+      tiles.fragmentRegisters += loadsForKeys ? sizes.keyBlock / 2 : 0;
+    tiles.fragmentRegisters += (features.bias || features.segments ? 16 : 0) + (features.softcap ? 8 : 0);
+    tiles.fragmentRegisters += features.dropout ? 32 : 0;
     int64_t keyBytes = sizes.stages * sizes.keyBlock * paddedDim * 2;
     tiles.layout.add("query", tiles.queryBlock * paddedDim * 2);
     tiles.layout.add("key", keyBytes);
@@ -236,7 +238,7 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
     // words of the dropout; dkey and dvalue; split: dquery as well.
     int64_t columns = tiles.splitsDim ? 32 : sizes.queryBlock, scores = columns;
     scores +=
-        (features.softcap ? columns / 4 : 0) + (features.bias ? columns / 2 : 0) + (features.dropout ? columns / 4 : 0);
+        (features.softcap ? columns / 4 : 0) + (features.bias ? columns / 2 : 0) + (features.dropout ? columns / 2 : 0);
     tiles.fragmentRegisters = tiles.splitsDim ? paddedDim / 2 + std::max(paddedDim / 4, scores) : paddedDim + scores;
     int64_t rowBytes = paddedDim * 2, staged = sizes.stages * sizes.queryBlock;
     tiles.layout.add("key", sizes.keyBlock * rowBytes);

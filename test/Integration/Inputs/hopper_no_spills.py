@@ -15,7 +15,7 @@ CAUSAL = {"mask": "#bpt.causal"}
 EVERYTHING = {"mask": "#bpt.intersection<#bpt.causal, #bpt.sliding_window<300>>", "softcap": 8.0, "dropout": 0.1, "bias": True,
               "segments": True}
 VARIANTS = [(64, PLAIN), (64, CAUSAL), (128, PLAIN), (128, CAUSAL), (192, CAUSAL), (256, PLAIN), (64, {"dropout": 0.1}),
-            (128, {"dropout": 0.1}), (64, EVERYTHING), (128, EVERYTHING), (256, EVERYTHING)]
+            (128, {"dropout": 0.1}), (128, {"softcap": 8.0}), (128, EVERYTHING)]
 
 
 def attention(dim, options, gradient):
