@@ -1,5 +1,6 @@
 # lit configuration: every tool of build/bin and of LLVM is on the PATH of a test, ours first.
 import os
+import shutil
 import lit.formats
 
 config.name = "bpt"
@@ -28,3 +29,9 @@ config.substitutions.append(("%python", config.python))
 for tool in ["mlir-opt"]:
     if os.path.exists(os.path.join(config.llvm_tools_dir, tool)):
         config.available_features.add(tool)
+
+# The assembler of the CUDA toolkit, on the PATH or where the toolkit installs itself: `REQUIRES: ptxas`.
+ptxas = shutil.which("ptxas") or "/usr/local/cuda/bin/ptxas"
+if os.path.exists(ptxas):
+    config.available_features.add("ptxas")
+config.substitutions.append(("%ptxas", ptxas))
