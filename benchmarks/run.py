@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Speed and memory against goals and peers.
 
-  run.py --bin build/bin [cpu|memory] [--full] [--rounds=N] [--json=FILE] [--filter=REGEX]
+  run.py --bin build/bin [cpu|memory|gpu] [--full] [--rounds=N] [--json=FILE] [--filter=REGEX]
 One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","vs","goal","holds"}. FLOPs are model FLOPs of visible
 work. The peak is measured around each row, ours and the peers in turns with it; `vs` holds the peer's time / ours. Rows that move
 memory have "gbytes_per_second","of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (fastest rate / slowest) or
-seconds alone; memory rows "planned_bytes","allocated_bytes". A peer that cannot be had is named and left out.
+seconds alone; memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer that cannot be had is named and left out.
 """
 import argparse, json, os, re, sys
 from statistics import median
 
-import chart, cpu_rows, memory_chart, memory_rows, ours
+import chart, cpu_rows, gpu_rows, memory_chart, memory_rows, ours
 from peers import all_peers
 
 AT_MOST = "seconds", "spread"  # figures that a goal bounds from above
@@ -76,7 +76,7 @@ def bench_cpu(arguments, emit):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("cpu", "memory"), default="cpu")
+    parser.add_argument("what", nargs="?", choices=("cpu", "memory", "gpu"), default="cpu")
     parser.add_argument("--bin", default="build/bin", help="folder with bpt's tools")
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     parser.add_argument("--full", action="store_true", help="long rows too")
@@ -94,9 +94,9 @@ def main():
             file.write(json.dumps(row) + "\n")
             file.flush()
 
-    {"cpu": bench_cpu, "memory": memory_rows.bench}[arguments.what](arguments, emit)
+    {"cpu": bench_cpu, "memory": memory_rows.bench, "gpu": gpu_rows.bench}[arguments.what](arguments, emit)
     base = os.path.splitext(arguments.json)[0] if arguments.json else os.path.join(arguments.build, f"bench-{arguments.what}")
-    pictures = {".svg": chart.svg(rows)} if arguments.what == "cpu" else memory_chart.pictures(rows)
+    pictures = {"cpu": lambda: {".svg": chart.svg(rows)}, "memory": lambda: memory_chart.pictures(rows), "gpu": dict}[arguments.what]()
     for ending, picture in pictures.items():
         if picture:
             with open(base + ending, "w") as file:

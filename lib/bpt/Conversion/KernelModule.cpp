@@ -13,7 +13,12 @@ gpu::GPUModuleOp getKernelModule(ModuleOp module) {
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   Attribute target = NVVM::NVVMTargetAttr::get(module.getContext(), /*optLevel=*/3, "nvptx64-nvidia-cuda", "sm_90a", "+ptx84");
   module->setAttr(gpu::GPUDialect::getContainerModuleAttrName(), builder.getUnitAttr());
-  return gpu::GPUModuleOp::create(builder, module.getLoc(), kernelModuleName, builder.getArrayAttr(target));
+  auto kernels = gpu::GPUModuleOp::create(builder, module.getLoc(), kernelModuleName, builder.getArrayAttr(target));
+  builder.setInsertionPointToStart(kernels.getBody());
+  auto bytes = LLVM::LLVMArrayType::get(builder.getI8Type(), 0);
+  LLVM::GlobalOp::create(builder, module.getLoc(), bytes, /*isConstant=*/false, LLVM::Linkage::External, sharedMemoryName,
+                         Attribute(), /*alignment=*/1024, /*addrSpace=*/3);
+  return kernels;
 }
 
 SymbolRefAttr getKernelSymbol(LLVM::LLVMFuncOp kernel) {

@@ -1,5 +1,6 @@
 // Arithmetic, control flow and memory of GPU kernels.
 #include "KernelBuilder.h"
+#include "bpt/Conversion/KernelModule.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -46,12 +47,7 @@ LLVM::LLVMFuncOp createKernel(gpu::GPUModuleOp module, Location loc, StringRef n
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types);
   auto function = LLVM::LLVMFuncOp::create(builder, loc, name, type, LLVM::Linkage::External, /*dsoLocal=*/false,
                                            LLVM::CConv::C, /*comdat=*/{}, /*attrs=*/{}, attributes);
-  function->setAttr("gpu.kernel", builder.getUnitAttr());
-  function->setAttr("nvvm.kernel", builder.getUnitAttr());
-  function->setAttr("nvvm.reqntid", builder.getDenseI32ArrayAttr({static_cast<int32_t>(threads)}));
-  function->setAttr("nvvm.minctasm", builder.getI32IntegerAttr(1));
-  function.setPassthroughAttr(
-      builder.getArrayAttr({builder.getStrArrayAttr({"denormal-fp-math-f32", "preserve-sign"})}));
+  setKernelAttributes(function, threads);
   Block *entry = function.addEntryBlock(builder);
   builder.setInsertionPointToEnd(entry);
   LLVM::ReturnOp::create(builder, loc, ValueRange());
@@ -250,7 +246,7 @@ Fragment KernelBuilder::choose(Value condition, function_ref<Fragment()> then, f
 
 Value KernelBuilder::getShared(Value offset) {
   Value base =
-      atEntry("shared", [&]() -> Value { return LLVM::AddressOfOp::create(*this, pointerType(3), "bpt_shared"); });
+      atEntry("shared", [&]() -> Value { return LLVM::AddressOfOp::create(*this, pointerType(3), sharedMemoryName); });
   if (std::optional<int64_t> constant = getConstantIntValue(offset))
     return advance(base, *constant);
   return getElement(base, offset, getI8Type());

@@ -1,5 +1,6 @@
 // Launches and the module of kernels.
 #include "Kernels.h"
+#include "bpt/Conversion/KernelModule.h"
 
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 
@@ -64,34 +65,13 @@ Value LaunchArguments::ceilDiv(Value x, int64_t y) {
 
 //===-- Kernels -------------------------------------------------------------------------------------------------===//
 
-gpu::GPUModuleOp KernelLibrary::getKernelModule() {
-  if (kernels)
-    return kernels;
-  OpBuilder builder(module.getContext());
-  for (auto existing : module.getOps<gpu::GPUModuleOp>())
-    if (existing.getName() == "bpt_kernels")
-      return kernels = existing;
-  builder.setInsertionPointToStart(module.getBody());
-  Location loc = module.getLoc();
-  Attribute target =
-      NVVM::NVVMTargetAttr::get(module.getContext(), /*optLevel=*/3, "nvptx64-nvidia-cuda", "sm_90a", "+ptx84");
-  kernels = gpu::GPUModuleOp::create(builder, loc, "bpt_kernels", ArrayRef<Attribute>{target});
-  module->setAttr(gpu::GPUDialect::getContainerModuleAttrName(), builder.getUnitAttr());
-  // All dynamic shared memory; kernels know where in it what lies.
-  builder.setInsertionPointToStart(kernels.getBody());
-  auto bytes = LLVM::LLVMArrayType::get(builder.getI8Type(), 0);
-  LLVM::GlobalOp::create(builder, loc, bytes, /*isConstant=*/false, LLVM::Linkage::External, "bpt_shared", Attribute(),
-                         /*alignment=*/1024, /*addrSpace=*/3);
-  return kernels;
-}
-
 void KernelLibrary::launch(StringRef name, StringRef key, LaunchArguments &arguments, const LaunchShape &shape,
                            function_ref<void(KernelBuilder &)> body) {
   std::string signature = (Twine(name) + " " + key + " " + Twine(shape.threads)).str();
   for (Argument kind : arguments.getKinds())
     signature += " " + std::to_string(static_cast<int>(kind));
   LLVM::LLVMFuncOp &function = known[signature];
-  gpu::GPUModuleOp inner = getKernelModule();
+  gpu::GPUModuleOp inner = getKernelModule(module);
   ImplicitLocOpBuilder &b = arguments.b;
   if (!function) {
     std::string symbol = (Twine(name) + "_" + Twine(names[name]++)).str();
@@ -99,7 +79,7 @@ void KernelLibrary::launch(StringRef name, StringRef key, LaunchArguments &argum
     KernelBuilder e(function);
     body(e);
   }
-  auto symbol = SymbolRefAttr::get(inner.getNameAttr(), {FlatSymbolRefAttr::get(function.getNameAttr())});
+  SymbolRefAttr symbol = getKernelSymbol(function);
   Value one = arguments.index(1), threads = arguments.index(shape.threads);
   Value bytes = arith::ConstantOp::create(b, b.getI32IntegerAttr(static_cast<int32_t>(shape.sharedBytes)));
   gpu::LaunchFuncOp::create(b, symbol, gpu::KernelDim3{shape.grid[0], shape.grid[1], shape.grid[2]},

@@ -68,9 +68,7 @@ public:
               llvm::function_ref<void(KernelBuilder &e)> body);
 
 private:
-  mlir::gpu::GPUModuleOp getKernelModule();
   mlir::ModuleOp module;
-  mlir::gpu::GPUModuleOp kernels;
   llvm::StringMap<mlir::LLVM::LLVMFuncOp> known;
   llvm::StringMap<unsigned> names;
 };
