@@ -1,35 +1,5 @@
 // RUN: bpt-opt %s --convert-bpt-to-nvvm --split-input-file --verify-diagnostics
 
-func.func @element_type(%q: memref<1x?x2x64xf32>, %l: memref<1x2x?xf32>) {
-  // expected-error @+1 {{has no kernel for sm_90a: tensor cores take bf16 and f16, not f32}}
-  bpt.attention {scale = 0.125 : f64}
-    ins(%q, %q, %q : memref<1x?x2x64xf32>, memref<1x?x2x64xf32>, memref<1x?x2x64xf32>)
-    outs(%q, %l : memref<1x?x2x64xf32>, memref<1x2x?xf32>)
-  return
-}
-
-// -----
-
-func.func @head_dim(%q: memref<1x?x2x320xbf16>, %l: memref<1x2x?xf32>) {
-  // expected-error @+1 {{has no kernel for sm_90a: head dim 320 is beyond 256: accumulators do not fit the registers}}
-  bpt.attention {scale = 0.125 : f64}
-    ins(%q, %q, %q : memref<1x?x2x320xbf16>, memref<1x?x2x320xbf16>, memref<1x?x2x320xbf16>)
-    outs(%q, %l : memref<1x?x2x320xbf16>, memref<1x2x?xf32>)
-  return
-}
-
-// -----
-
-func.func @strides(%q: memref<1x?x2x64xbf16>, %k: memref<1x?x2x64xbf16, strided<[?, 132, 64, 1]>>, %l: memref<1x2x?xf32>) {
-  // expected-error @+1 {{has no kernel for sm_90a: key has a stride of 132 elements, not a multiple of 16 bytes}}
-  bpt.attention {scale = 0.125 : f64}
-    ins(%q, %k, %q : memref<1x?x2x64xbf16>, memref<1x?x2x64xbf16, strided<[?, 132, 64, 1]>>, memref<1x?x2x64xbf16>)
-    outs(%q, %l : memref<1x?x2x64xbf16>, memref<1x2x?xf32>)
-  return
-}
-
-// -----
-
 func.func @schedule_shape(%q: memref<1x?x2x64xbf16>, %l: memref<1x2x?xf32>) {
   // expected-error @+1 {{expected a schedule with kv_block a multiple of 16 up to 256, but got q_block = 192, kv_block = 100, stages = 2, warpgroups = 3}}
   bpt.attention {scale = 0.125 : f64, schedule = #bpt.schedule<{kv_block = 100}>}

@@ -13,7 +13,7 @@ inline constexpr llvm::StringLiteral kernelModuleName = "bpt_kernels";
 /// Name of the global in it that stands for all dynamic shared memory of a block; kernels know where in it what lies.
 inline constexpr llvm::StringLiteral sharedMemoryName = "bpt_shared";
 
-/// The gpu.module of kernels, for sm_90a; created at the end of `module` when the program has none yet.
+/// The gpu.module of kernels, for sm_90a; created at the begin of `module` when the program has none yet.
 mlir::gpu::GPUModuleOp getKernelModule(mlir::ModuleOp module);
 
 /// `@bpt_kernels::@name`, as gpu.launch_func wants it.

@@ -10,7 +10,7 @@ namespace bpt {
 gpu::GPUModuleOp getKernelModule(ModuleOp module) {
   if (auto existing = module.lookupSymbol<gpu::GPUModuleOp>(kernelModuleName))
     return existing;
-  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   Attribute target = NVVM::NVVMTargetAttr::get(module.getContext(), /*optLevel=*/3, "nvptx64-nvidia-cuda", "sm_90a", "+ptx84");
   module->setAttr(gpu::GPUDialect::getContainerModuleAttrName(), builder.getUnitAttr());
   auto kernels = gpu::GPUModuleOp::create(builder, module.getLoc(), kernelModuleName, builder.getArrayAttr(target));
