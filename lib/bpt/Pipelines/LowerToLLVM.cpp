@@ -38,6 +38,7 @@ void addGPUKernels(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createConvertBPTToVectorPass(kernels));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  manager.addPass(createSymbolDCEPass()); // helpers of branches that folded away are nobody's
   manager.addPass(createOutlineKernelsPass());
   // gpu.module: func, scf, memref, vector, arith, math, llvm, nvvm
   manager.addNestedPass<gpu::GPUModuleOp>(createDistributeLanesPass());
