@@ -74,5 +74,5 @@ def bench(arguments, emit):
             if re.search(arguments.filter, f"{work} {shape}"):
                 try:
                     emit({"work": work, "dtype": dtype, "shape": shape, **measure()})
-                except (ours.Failed, subprocess.CalledProcessError) as error:
+                except (ours.Failed, subprocess.CalledProcessError, OSError) as error:
                     emit({"work": work, "dtype": dtype, "shape": shape, "error": str(error)})

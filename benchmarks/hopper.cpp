@@ -15,7 +15,8 @@ using namespace mlir;
 static constexpr int64_t length = 16384, heads = 16, size = 8192;
 
 static std::string getGraph(bool isGradient, bool causal) {
-  std::string mask = causal ? "#bpt.causal" : "#bpt.full", x = "memref<1x16384x16x128xbf16>", l = "memref<1x16x16384xf32>";
+  std::string mask = causal ? "#bpt.causal" : "#bpt.full", x = "memref<1x16384x16x128xbf16>",
+              l = "memref<1x16x16384xf32>";
   std::string op =
       isGradient ? llvm::formatv("bpt.attention_grad {{mask = {2}, scale = 0.1 : f64} cotangent(%x : {0}) "
                                  "ins(%x, %x, %x, %x, %l : {0}, {0}, {0}, {0}, {1}) outs(%x, %x, %x : {0}, {0}, {0}) "
@@ -29,7 +30,8 @@ static std::string getGraph(bool isGradient, bool causal) {
   return "func.func @f(%x: " + x + ", %l: " + l + ", %w: memref<?xi8>) {\n" + op + "\nreturn\n}\n";
 }
 
-static void print(StringRef work, StringRef shape, int64_t rows, int64_t columns, const bpt::HopperPrediction &prediction) {
+static void print(StringRef work, StringRef shape, int64_t rows, int64_t columns,
+                  const bpt::HopperPrediction &prediction) {
   const bpt::HopperStepCycles &step = prediction.step;
   llvm::outs() << llvm::formatv(
       "{{\"work\":\"{0}\",\"shape\":\"{1}\",\"tile\":\"{2}x{3}\",\"teraflops\":{4:f1},\"seconds\":{5:e6},"

@@ -26,8 +26,8 @@ namespace bpt {
 struct HopperStepCycles {
   double tensor = 0;
   double exponentials = 0;
-  double lanes = 0;       ///< FP32 and integer instructions
-  double sharedReads = 0; ///< operands of products
+  double lanes = 0;        ///< FP32 and integer instructions
+  double sharedReads = 0;  ///< operands of products
   double sharedWrites = 0; ///< by the TMA unit and by threads, and what the TMA unit reads back
   double l2 = 0;
   double total = 0; ///< of the step
@@ -47,10 +47,10 @@ HopperStepCycles getGemmStep(const HopperGemmTiles &tiles);
 struct HopperPrediction {
   HopperStepCycles step;
   double seconds = 0;
-  double teraflops = 0;       ///< model FLOPs (visible scores) a second
-  double cyclesSeconds = 0;   ///< were there power enough for 1.83 GHz
-  double powerSeconds = 0;    ///< were there SMs enough
-  double use = 0;             ///< of the SMs by their tiles, in time
+  double teraflops = 0;     ///< model FLOPs (visible scores) a second
+  double cyclesSeconds = 0; ///< were there power enough for 1.83 GHz
+  double powerSeconds = 0;  ///< were there SMs enough
+  double use = 0;           ///< of the SMs by their tiles, in time
 };
 
 /// Attention, or its gradient, of `heads` planes of `length` queries and keys; `causal` halves the visible scores.

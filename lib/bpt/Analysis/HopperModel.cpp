@@ -126,7 +126,8 @@ HopperPrediction predictAttention(const HopperAttentionTiles &tiles, bool isGrad
   for (int64_t i = 0; i < count; ++i) {
     int64_t tile = isGradient ? i % perPlane : perPlane - 1 - i / heads;
     int64_t round = i / HopperLimits::multiprocessors, place = i % HopperLimits::multiprocessors;
-    double *sm = isGradient ? llvm::min_element(turns) : &turns[round % 2 ? HopperLimits::multiprocessors - 1 - place : place];
+    double *sm =
+        isGradient ? llvm::min_element(turns) : &turns[round % 2 ? HopperLimits::multiprocessors - 1 - place : place];
     *sm += double(getSteps(tile)) * step.total + step.edge;
     steps += double(getSteps(tile));
   }
