@@ -72,7 +72,7 @@ std::vector<SubjectSource> getSources() {
            {"attention"},
            true},
           {"causal attention's gradient",
-           fill(attentionGradient, type("1x200x1x64x", "bf16"), type("1x1x200x", "f32"), "#bpt.causal"),
+           fill(attentionGradient, type("1x456x1x64x", "bf16"), type("1x1x456x", "f32"), "#bpt.causal"),
            {"attention_grad"},
            false},
           {"product", product, {"contraction"}, true},
@@ -83,7 +83,14 @@ std::vector<SubjectSource> getSources() {
 struct Equivalent {
   const char *subject, *kind, *place, *reason;
 };
-const std::vector<Equivalent> equivalents = {};
+const std::vector<Equivalent> equivalents = {
+    {"causal attention", "drop a wgmma fence", "#1", "the fence that is tied to the registers stands before it, and nothing is written in between"},
+    {"full attention", "drop a wgmma fence", "#1", "the fence that is tied to the registers stands before it, and nothing is written in between"},
+    {"causal attention", "meet at the next named barrier", "#1", "one place, where the threads of a warpgroup meet, and nobody has the next number"},
+    {"full attention", "meet at the next named barrier", "#1", "one place, where the threads of a warpgroup meet, and nobody has the next number"},
+    {"causal attention", "arrive at the next named barrier", "#0", "the other warpgroup goes first; their order is for speed only"},
+    {"full attention", "arrive at the next named barrier", "#0", "the other warpgroup goes first; their order is for speed only"},
+    {"layer norm's gradient", "drop a barrier of the warp", "#0", "it stands before the first access to memory"}};
 
 const Equivalent *getEquivalent(const Mutant &mutant) {
   for (const Equivalent &known : equivalents)

@@ -185,7 +185,8 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
     // And what modifiers of scores load or draw (sizes at which ptxas spills no more).
     for (bool loadsForKeys : {features.bias, features.segments})
       tiles.fragmentRegisters += loadsForKeys ? sizes.keyBlock / 2 : 0;
-    tiles.fragmentRegisters += (features.segments ? 40 : features.bias ? 32 : 0) + (features.softcap ? 8 : 0);
+    int64_t loaded = features.bias && features.segments ? 16 : features.segments ? 40 : features.bias ? 32 : 0;
+    tiles.fragmentRegisters += (features.dropout ? std::min<int64_t>(loaded, 16) : loaded) + (features.softcap ? 8 : 0);
     tiles.fragmentRegisters += features.dropout ? 32 : 0;
     int64_t keyBytes = sizes.stages * sizes.keyBlock * paddedDim * 2;
     tiles.layout.add("query", tiles.queryBlock * paddedDim * 2);
