@@ -74,7 +74,8 @@ def run_conformance(build, pattern, *options):
 
 
 def run_emulator(build, pattern):
-    return run_conformance(build, pattern, "--stage", "target", "--target", "emulator")
+    """By default in bf16, which has kernels of its own and warp code; the other types take the emulator many minutes."""
+    return run_conformance(build, pattern or "bf16", "--stage", "target", "--target", "emulator")
 
 
 SUITES = {"gtest": run_gtest, "lit": run_lit, "conformance": run_conformance, "emulator": run_emulator}
