@@ -40,7 +40,7 @@ def variants():
             for columns in (64, 192, 520):
                 yield "dense", dtype, {"kind": kind, "rows": (2, 257), "E": 328, "F": columns, "dynamic": False}
         for changed in ({}, {"activation": "silu", "gate": True}, {"up_bias": True, "down_bias": True}, {"hidden": True}, {"transposed": True},
-                        {"activation": "relu"}, {"activation": "gelu", "gate": True, "up_bias": True, "gate_bias": True, "hidden": True}):
+                        {"activation": "relu"}, {"activation": "gelu_erf", "gate": True, "up_bias": True, "gate_bias": True, "hidden": True}):
             yield "feed_forward", dtype, {**FEED_FORWARD, **changed}
         for transposed in (False, True):
             yield "linear_cross_entropy", dtype, {**CROSS_ENTROPY, "transposed": transposed}
