@@ -188,6 +188,9 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
     int64_t loaded = features.bias && features.segments ? 16 : features.segments ? 40 : features.bias ? 32 : 0;
     tiles.fragmentRegisters += (features.dropout ? std::min<int64_t>(loaded, 16) : loaded) + (features.softcap ? 8 : 0);
     tiles.fragmentRegisters += features.dropout ? 32 : 0;
+    // Limits of columns, where they are more than the diagonal through the origin.
+    bool plain = isa<FullMaskAttr>(op.getMask()) || (isa<CausalMaskAttr>(op.getMask()) && !op.getQueryOffset());
+    tiles.fragmentRegisters += plain ? 0 : 8;
     int64_t keyBytes = sizes.stages * sizes.keyBlock * paddedDim * 2;
     tiles.layout.add("query", tiles.queryBlock * paddedDim * 2);
     tiles.layout.add("key", keyBytes);
