@@ -43,7 +43,7 @@ def run(bin, path, context, *options):
 
 
 def values(path):
-    """The f32 tensors of a safetensors file."""
+    """The f32 and f64 tensors of a safetensors file."""
     with open(path, "rb") as f:
         header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
         start = f.tell()
@@ -52,7 +52,7 @@ def values(path):
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]
                 f.seek(start + begin)
-                tensors[name] = array.array("f", f.read(end - begin))
+                tensors[name] = array.array({"F32": "f", "F64": "d"}[entry["dtype"]], f.read(end - begin))
         return tensors
 
 
@@ -243,6 +243,21 @@ def longest(arguments):
     yield "long context", "train gpt2 B1 T32768 8GiB", "f32", gpt2
 
 
+def spot_checks(arguments):
+    """Gradients of GPT-2's layers and vocabulary: blocks against the form that has none (f64), or none outside attention (a long context)."""
+    cases = [("f64", 2, 512, "vanilla", 1e-11)] + ([("f32", 1, 32768, "memory-efficient", 32768 * 2.0 ** -23)] if arguments.full else [])
+    for dtype, layers, context, plain, limit in cases:
+        def measure(dtype=dtype, layers=layers, context=context, plain=plain, limit=limit):
+            with tempfile.TemporaryDirectory() as where:
+                sizes = dict(layers=layers, heads=12, embed=768, vocab=50257, context=context, batch=1, dtype=dtype)
+                outputs = [os.path.join(where, f"{name}.safetensors") for name in ("blocks", "plain")]
+                for strategy, output in zip(("blockwise", plain), outputs):
+                    run(arguments.bin, gradient(arguments.bin, where, strategy, **sizes), context, f"--outputs={output}")
+                apart = difference(*outputs)
+                return {"difference": apart, "goal": f"gradients within {limit:.1e} of {plain}", "holds": apart <= limit}
+        yield "equal gradients", f"loss.grad of gpt2's L{layers} E768 V50257 T{context}", dtype, measure
+
+
 def prices(arguments):
     """Time of blockwise against the others, in turns."""
     for context in (2048, 8192):
@@ -264,7 +279,7 @@ def prices(arguments):
 
 
 def bench(arguments, emit):
-    groups = strategies, presets, packings, kept, residents, budgets, questions, prices, longest, paper.rows
+    groups = strategies, presets, packings, kept, residents, budgets, questions, prices, spot_checks, longest, paper.rows
     for group in groups:
         for work, shape, dtype, measure in group(arguments):
             if not re.search(arguments.filter, f"{work} {shape} {dtype}"):

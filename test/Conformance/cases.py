@@ -2,6 +2,7 @@
 and every target against the oracle on TARGET, in every element type. `python3 cases.py` prints the list."""
 import json
 import math
+import random
 
 from ops import TEMPLATES
 from pairwise import pairwise
@@ -179,6 +180,45 @@ def small_dense():
 def target_dense():
     return pairwise({"dtype": DTYPES, "kind": ("contract", "contract_transposed", "outer", "residual"),
                      "rows": ((1,), (2, 33), (257,)), "E": (1, 33, 127, 300), "F": (7, 64, 257), "dynamic": BOOLEAN}, seed=1)
+
+
+# Sizes for what is compiled once: a program's dynamic sizes take many values.
+
+LENGTHS = (1, 1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 63, 64, 65, 80, 96, 100, 111, 127, 128, 129, 144, 160, 191, 192, 193, 223, 255, 256, 257, 300, 385)
+BATCHES = (1, 1, 1, 2, 2, 3, 0)  # an empty one now and then
+MOST_TILES = 12  # tiles of 64 x 128 scores in an attention
+MOST_ROWS = 400  # of other ops
+
+
+def is_resizable(case):
+    """Not where there are no rows, or scores so large that the naive error of other sizes is no measure."""
+    return "dynamic" in case.parameters and case.parameters.get("rows") != () and case.parameters.get("scale", 0) <= 1
+
+
+def draw_sizes(draw, p):
+    """Values for the dynamic sizes of a case with parameters `p`, about as much work each time."""
+    for _ in range(1000):
+        batch, rows, columns = draw.choice(BATCHES), draw.choice(LENGTHS), draw.choice(LENGTHS)
+        if "T" in p:
+            if p["bias"] and columns == 1:
+                continue  # see target_attention
+            if batch * p["H"] * math.ceil(rows / 64) * math.ceil(columns / 128) * math.ceil(p["D"] / 128) <= MOST_TILES:
+                return {"B": batch, "S": rows, "T": columns}
+        elif "rows" not in p:
+            if batch * rows <= MOST_ROWS:
+                return {"B": batch, "S": rows, **({"shape": (batch, rows, *p["shape"][2:])} if "shape" in p else {})}
+        else:
+            sizes = (batch, rows, draw.choice((1, 2, 3)))[-len(p["rows"]):] if len(p["rows"]) != 1 else (rows,)
+            if math.prod(sizes) <= MOST_ROWS:
+                return {"rows": sizes, **({"count": math.prod(sizes) + 3} if p.get("count") is not None else {})}
+    return {"B": 1, "S": 1, "T": 2}  # so many heads that no more than a column each is little work
+
+
+def resized(case, number):
+    """`number` cases with the sizes of `case` dynamic and drawn: all of one program."""
+    draw = random.Random(case.name + case.parameters["dtype"])
+    return [Case(case.op, case.name[len(case.op):], {**case.parameters, **(draw_sizes(draw, case.parameters) if index else {}), "dynamic": True})
+            for index in range(number)]
 
 
 # Whole models: bpt-gen flags, how the layers are formed.

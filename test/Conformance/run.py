@@ -5,6 +5,7 @@
   gradient  bpt-differentiate's gradients agree with finite differences of the reference in f64
   model     a model's loss and gradients are the same for every way to form its layers, in f64 and on the target
   target    a target's results are within the naive error of the reference in f64 (DESIGN.md section 6)
+  sizes     as target, but compiled once for a list of sizes (all that a case has dynamic); on the emulator each of its modes counts
   threads   a compiled object gives the same bytes with one thread and with three
 
   run.py --bin build/bin                           everything, on the CPU
@@ -27,7 +28,9 @@ import tensors
 from program import NORMAL, Program, make_values
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+STAGES = ("oracle", "gradient", "model", "target", "threads", "sizes")
 CHUNK = 8            # cases in one program
+SIZES = 24           # runs of a program in the stage 'sizes'
 TIMEOUT = 300        # seconds a tool may take; the longest takes ten
 MODEL = 1e-11        # the same in a model, blocks summed in another order
 GOLDEN = 1e-12       # rounding of a few hundred operations in f64
@@ -81,6 +84,16 @@ class Runner:
         text = self.run(folder, "loss.grad" if program else "f", target, "--check", *flags, program=program)
         return {name: entry["max_rel"] for name, entry in json.loads(text).items()}
 
+    def modes(self, dtype):
+        """Flags for the modes of the emulator. Kernels of their own work asynchronously: in every mode, and the largest errors count."""
+        return ["--emulator-mode=all"] if self.machine == "emulator" and dtype in ("bf16", "f16") else []
+
+    def each_errors(self, folder, target, *flags):
+        """[{result: relative error}] of each line in folder/runs."""
+        text = self.tool("bpt-run", os.path.join(folder, "program.mlir"), "--entry=f", f"--target={target}", "--threads=2", "--check", "--json",
+                         f"--runs={os.path.join(folder, 'runs')}", *flags)
+        return [{name: entry["max_rel"] for name, entry in json.loads(line).items()} for line in text.splitlines()]
+
     def group(self, stage, op, dtype, chunk):
         """[(case, note or None)] of a chunk of cases; when the whole fails to run, each alone says which."""
         with tempfile.TemporaryDirectory() as scratch:
@@ -90,16 +103,18 @@ class Runner:
                 os.makedirs(folder, exist_ok=True)
             try:
                 notes = getattr(self, stage)(folder, op, dtype, chunk)
+                if stage == "sizes":
+                    return notes
                 return [(case, notes.get(case.name)) for case in chunk]
             except Failed as failure:
                 if len(chunk) == 1:
                     return [(chunk[0], str(failure))]
         return [result for case in chunk for result in self.group(stage, op, dtype, [case])]
 
-    def write(self, folder, program, values):
+    def write(self, folder, program, values, inputs=None):
         with open(os.path.join(folder, "program.mlir"), "w") as file:
             file.write(program.text())
-        tensors.write(os.path.join(folder, "in.safetensors"), values)
+        tensors.write(inputs or os.path.join(folder, "in.safetensors"), values)
 
     # Each stage: {case name: what is wrong}.
 
@@ -122,35 +137,49 @@ class Runner:
                     notes[case.name] = f"{name} is {error:.2e} from PyTorch, more than {GOLDEN:.0e}"
         return notes
 
-    def write_special(self, folder, program):
+    def write_special(self, folder, program, inputs=None):
         """Writes the program and the arguments with special values; the flags let the tool make the others."""
         special = [a for a in program.arguments if a.values != NORMAL]
-        self.write(folder, program, {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in special})
+        self.write(folder, program, {a.name: (a.dtype.upper(), a.shape, make_values(a)) for a in special}, inputs)
         return [f"--shape={a.name}={'x'.join(str(int(n)) for n in a.shape)}" for a in program.arguments if a.values == NORMAL]
 
     def target(self, folder, op, dtype, chunk):
         program = build(chunk, dtype)
         shapes = self.write_special(folder, program)
         naive = self.errors(folder, "reference", shapes)
-        # Kernels of their own work asynchronously: in every mode, and the largest errors count.
-        modes = ["--emulator-mode=all"] if self.machine == "emulator" and dtype in ("bf16", "f16") else []
-        ours = naive if self.machine == "reference" else self.errors(folder, self.machine, shapes + modes)
-        notes = {}
-        for case in chunk:
-            for name, value in results_of(program, case).items():
-                self.note_error(f"reference from f64, {dtype}", naive[name], name)
-                self.note_error(f"{self.machine} from f64, {dtype}", ours[name], name)
-                limit = 2 * naive[name] + 4 * EPSILON[value.dtype] + (NOISE if naive[name] < NOISE else 0)
-                if value.dtype != dtype and case.parameters.get("wide"):
-                    limit += EPSILON[dtype]  # kernels round what goes into the products of a gradient to the storage type
-                if dtype == "f64":
-                    limit = GOLDEN
-                if not naive[name] <= NAIVE[dtype]:
-                    notes[case.name] = f"{name} of the reference is {naive[name]:.2e} from f64, more than {NAIVE[dtype]:.0e}"
-                elif not ours[name] <= limit:
-                    notes[case.name] = (f"{name} is {ours[name]:.2e} from the reference in f64, more than {limit:.2e} "
-                                        f"(the naive error is {naive[name]:.2e})")
-        return notes
+        ours = naive if self.machine == "reference" else self.errors(folder, self.machine, shapes + self.modes(dtype))
+        return {case.name: note for case in chunk if (note := self.judge(program, case, dtype, naive, ours))}
+
+    def judge(self, program, case, dtype, naive, ours):
+        """What is wrong with the errors of the results of one case, or None."""
+        note = None
+        for name, value in results_of(program, case).items():
+            self.note_error(f"reference from f64, {dtype}", naive[name], name)
+            self.note_error(f"{self.machine} from f64, {dtype}", ours[name], name)
+            limit = 2 * naive[name] + 4 * EPSILON[value.dtype] + (NOISE if naive[name] < NOISE else 0)
+            if value.dtype != dtype and case.parameters.get("wide"):
+                limit += EPSILON[dtype]  # kernels round what goes into the products of a gradient to the storage type
+            if dtype == "f64":
+                limit = GOLDEN
+            if not naive[name] <= NAIVE[dtype]:
+                note = f"{name} of the reference is {naive[name]:.2e} from f64, more than {NAIVE[dtype]:.0e}"
+            elif not ours[name] <= limit:
+                note = (f"{name} is {ours[name]:.2e} from the reference in f64, more than {limit:.2e} "
+                        f"(the naive error is {naive[name]:.2e})")
+        return note
+
+    def sizes(self, folder, op, dtype, chunk):
+        """[(case with sizes, note or None)] of SIZES runs of one program that holds the chunk."""
+        runs, lines = list(zip(*(cases.resized(case, SIZES) for case in chunk))), []
+        for number, run in enumerate(runs):
+            program, inputs = build(run, dtype), os.path.join(folder, f"in{number}.safetensors")
+            lines.append(" ".join([f"--inputs={inputs}", f"--seed={number}", *self.write_special(folder, program, inputs)]))
+        with open(os.path.join(folder, "runs"), "w") as file:
+            file.write("\n".join(lines) + "\n")
+        naive = self.each_errors(folder, "reference")
+        ours = self.each_errors(folder, self.machine, *self.modes(dtype))
+        return [(case, self.judge(build(run, dtype), case, dtype, *errors)) for run, *errors in zip(runs, naive, ours, strict=True)
+                for case in run]
 
     def threads(self, folder, op, dtype, chunk):
         shapes = self.write_special(folder, build(chunk, dtype))
@@ -303,22 +332,27 @@ def all_groups(options):
         for op in cases.TARGET:
             groups += chunks("target", op, dtype, [c for c in cases.TARGET[op] if c.parameters["dtype"] == dtype
                                                    and (options.target != "emulator" or is_emulated(c))])
+    for dtype in cases.DTYPES:
+        for op in cases.TARGET:
+            groups += chunks("sizes", op, dtype, [c for c in cases.TARGET[op] if c.parameters["dtype"] == dtype and cases.is_resizable(c)
+                                                  and is_emulated(c)])
     if options.target == "cpu":
         for op in cases.TARGET:
             groups += chunks("threads", op, "f32", [c for c in cases.TARGET[op] if c.parameters["dtype"] == "f32"])
-    return [group for group in groups if options.stage in ("all", group[0])]
+    return [group for group in groups if group[0] in options.stages]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=os.path.join(HERE, "../../build/bin"), help="folder of bpt's tools")
-    parser.add_argument("--stage", default="all", choices=("all", "oracle", "gradient", "model", "target", "threads"))
+    parser.add_argument("--stage", action="append", dest="stages", choices=STAGES, help="may be given again; default: all but sizes")
     parser.add_argument("--target", default="cpu", help="what the stage 'target' runs on")
     parser.add_argument("--only", default="", help="regular expression over 'stage case type'")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--keep", help="folder that keeps the files of each run")
     parser.add_argument("--verbose", action="store_true", help="also print what passed, and the largest errors")
     options = parser.parse_args()
+    options.stages = options.stages or STAGES[:-1]
     runner = Runner(options)
     good = bad = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
@@ -326,7 +360,8 @@ def main():
         for group, results in zip(groups, pool.map(lambda group: runner.group(*group), groups)):
             stage = group[0]
             for case, note in results:
-                good, bad = good + (note is None), bad + (note is not None)
+                weight = 3 if stage == "sizes" and runner.modes(group[2]) else 1
+                good, bad = good + weight * (note is None), bad + (note is not None)
                 if note is not None:
                     print(f"FAIL {stage} {case.name} {group[2]}: {note}\n     {case.describe()}", flush=True)
                 elif options.verbose:

@@ -16,19 +16,23 @@ constexpr rlim_t mostSeconds = 20;
 /// Mutants of a kind in a kernel.
 constexpr size_t eachKind = 1;
 
-/// `text` with $X, $L and $M replaced by the type of queries, of their statistics, and the mask.
-std::string fill(std::string text, const std::string &type, const std::string &statistics, const std::string &mask) {
-  for (auto [name, value] : {std::pair("$X", &type), std::pair("$L", &statistics), std::pair("$M", &mask)})
+/// `text` with the types of queries ($X), of keys and values ($Y) and of the statistics of a query ($L), and the mask ($M).
+std::string fill(std::string text, const std::string &queries, const std::string &keys, const std::string &statistics,
+                 const std::string &mask) {
+  for (auto [name, value] :
+       {std::pair("$X", &queries), std::pair("$Y", &keys), std::pair("$L", &statistics), std::pair("$M", &mask)})
     for (size_t at; (at = text.find(name)) != std::string::npos;)
       text.replace(at, 2, *value);
   return text;
 }
 
 const char *const attention = R"(
-func.func @f(%q: $X, %k: $X, %v: $X) -> ($X, $L) {
+func.func @f(%q: $X, %k: $Y, %v: $Y) -> ($X, $L) {
+  %offset = arith.constant 13 : index
   %o = tensor.empty() : $X
   %l = tensor.empty() : $L
-  %out, %lse = bpt.attention {mask = $M, scale = 0.1 : f64} ins(%q, %k, %v : $X, $X, $X) outs(%o, %l : $X, $L) -> $X, $L
+  %out, %lse = bpt.attention {mask = $M, scale = 0.1 : f64} ins(%q, %k, %v : $X, $Y, $Y) offset(%offset)
+    outs(%o, %l : $X, $L) -> $X, $L
   return %out, %lse : $X, $L
 })";
 
@@ -64,15 +68,16 @@ func.func @f(%dy: tensor<40x96xf32>, %x: tensor<40x96xf32>, %w: tensor<96xf32>, 
 std::vector<SubjectSource> getSources() {
   auto type = [](const char *shape, const char *element) { return std::string("tensor<") + shape + element + ">"; };
   return {{"causal attention",
-           fill(attention, type("1x300x1x128x", "bf16"), type("1x1x300x", "f32"), "#bpt.causal"),
+           fill(attention, type("1x400x1x128x", "bf16"), type("1x396x1x128x", "bf16"), type("1x1x400x", "f32"),
+                "#bpt.causal"),
            {"attention"},
            true},
           {"full attention",
-           fill(attention, type("1x447x1x64x", "bf16"), type("1x1x447x", "f32"), "#bpt.full"),
+           fill(attention, type("1x447x1x64x", "bf16"), type("1x447x1x64x", "bf16"), type("1x1x447x", "f32"), "#bpt.full"),
            {"attention"},
            true},
           {"causal attention's gradient",
-           fill(attentionGradient, type("1x456x1x64x", "bf16"), type("1x1x456x", "f32"), "#bpt.causal"),
+           fill(attentionGradient, type("1x456x1x64x", "bf16"), "", type("1x1x456x", "f32"), "#bpt.causal"),
            {"attention_grad"},
            false},
           {"product", product, {"contraction"}, true},
@@ -90,6 +95,12 @@ const std::vector<Equivalent> equivalents = {
     {"full attention", "meet at the next named barrier", "#1", "one place, where the threads of a warpgroup meet, and nobody has the next number"},
     {"causal attention", "arrive at the next named barrier", "#0", "the other warpgroup goes first; their order is for speed only"},
     {"full attention", "arrive at the next named barrier", "#0", "the other warpgroup goes first; their order is for speed only"},
+    {"full attention", "a tile at the edge is not masked", "#1", "the last keys come first, before the loop over the other tiles"},
+    {"causal attention's gradient", "drop a wgmma fence", "#1", "the fence of the products before stands before it, and nothing is written in between"},
+    {"causal attention's gradient", "drop a wgmma commit", "#2", "its products join the next group, which the same wait ends"},
+    {"causal attention's gradient", "meet at the next named barrier", "#1", "one place, where all threads meet, and nobody has the next number"},
+    {"causal attention's gradient", "edge of the mask off by one", "sgt", "keys behind the last are zeros, and what they get is not stored"},
+    {"causal attention's gradient", "shuffle from another lane", "#0", "20 for 16: steps of 20, 8, 4, 2 and 1 reach all lanes as well"},
     {"layer norm's gradient", "drop a barrier of the warp", "#0", "it stands before the first access to memory"}};
 
 const Equivalent *getEquivalent(const Mutant &mutant) {

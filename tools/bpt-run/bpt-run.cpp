@@ -18,6 +18,10 @@ int main(int argc, char **argv) {
       ->capture_default_str();
   app.add_option("--emulator-seed", session.emulatorSeed, "of --emulator-mode=random")->capture_default_str();
   app.add_flag("--check", session.check, "also run the reference in f64 and report how far each result is from it");
+  app.add_option("--runs", session.runs,
+                 "with --check: many runs of what is compiled once; each line of the file has the --shape, --inputs and --seed of one")
+      ->type_name("FILE")
+      ->default_str("one run");
   app.add_option("--dump-stages-to", session.options.dumpStagesTo, "folder that gets the IR of each stage; default: none");
   bpt::addRunOptions(app, session.run);
   app.footer("Exit codes: 0 ok, 1 bad input, 2 usage, 4 out of memory or over --memory, 5 input or output failed.");

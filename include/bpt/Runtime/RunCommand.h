@@ -40,6 +40,10 @@ struct RunRequest {
 /// --json --profile --trace.
 void addRunOptions(CLI::App &app, RunRequest &request);
 
+/// The runs in the file `path`: each line holds the --inputs, --shape and --seed of one, beside what `base` has. Errors: the file
+/// cannot be read (exit 5), holds no run or a line that is none (exit 1, with its number).
+Expected<std::vector<RunRequest>> readRuns(const std::string &path, const RunRequest &base);
+
 /// Figures of a run; times are 0 without a benchmark.
 struct RunReport {
   std::string entry;

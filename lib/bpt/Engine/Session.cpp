@@ -4,21 +4,36 @@
 #include "bpt/Runtime/Sizes.h"
 #include "bpt/Runtime/Threads.h"
 #include "bpt/Runtime/TrainPlan.h"
+#include <utility>
 
 using namespace mlir;
 
 namespace bpt {
 
-/// Runs the entry and the reference in f64 on the same arguments and prints how far apart they are.
-static Status check(const std::string &tool, const Program &program, const Program &reference,
-                    const RunRequest &request, llvm::ArrayRef<emulator::Mode> modes, EmulatorOptions &options) {
+namespace {
+
+/// A compiled program, what it is held against, and how.
+struct Checker {
+  std::string tool;
+  const Program &program, &reference;
+  std::vector<emulator::Mode> modes; ///< one where the target has none
+  EmulatorOptions &options;
+  bool warned = false;
+
+  Expected<std::vector<Comparison>> check(const RunRequest &request);
+};
+
+} // namespace
+
+/// Runs the entry and the reference in f64 on the same arguments: how far apart they are, in the worst mode.
+Expected<std::vector<Comparison>> Checker::check(const RunRequest &request) {
   std::vector<Comparison> worst;
   std::vector<NamedTensor> exact;
   for (emulator::Mode mode : modes) {
     options.mode = mode;
     std::string warnings;
     Expected<EntryRun> run = EntryRun::start(program, request, warnings);
-    if (!warnings.empty() && worst.empty())
+    if (!warnings.empty() && !std::exchange(warned, true))
       llvm::errs() << tool << ": " << warnings;
     if (!run)
       return run.takeError();
@@ -31,7 +46,7 @@ static Status check(const std::string &tool, const Program &program, const Progr
       exact = results.take();
     }
     if (Status status = run->execute(); !status)
-      return status;
+      return status.error();
     Expected<std::vector<Comparison>> comparison = compareResults(run->results(), exact);
     if (!comparison)
       return comparison.takeError();
@@ -42,9 +57,46 @@ static Status check(const std::string &tool, const Program &program, const Progr
         all = here;
     if (mode == modes.back() && !request.outputs.empty())
       if (Status status = writeSafeTensors(request.outputs, run->results()); !status)
-        return status;
+        return status.error();
   }
-  llvm::outs() << (request.json ? comparisonJson(worst) + "\n" : formatComparison(worst));
+  return worst;
+}
+
+/// --check: of one run, or of each of --runs.
+static Status check(Checker checker, const SessionRequest &session) {
+  if (session.runs.empty()) {
+    Expected<std::vector<Comparison>> worst = checker.check(session.run);
+    if (!worst)
+      return worst.takeError();
+    llvm::outs() << (session.run.json ? comparisonJson(*worst) + "\n" : formatComparison(*worst));
+    return {};
+  }
+  Expected<std::vector<RunRequest>> runs = readRuns(session.runs, session.run);
+  if (!runs)
+    return runs.takeError();
+  for (auto [index, run] : llvm::enumerate(*runs)) {
+    std::string place = session.runs + ": run " + std::to_string(index + 1);
+    Expected<std::vector<Comparison>> worst = checker.check(run);
+    if (!worst)
+      return worst.error().in(place);
+    llvm::outs() << (run.json ? comparisonJson(*worst) + "\n" : place + "\n" + formatComparison(*worst));
+    llvm::outs().flush();
+  }
+  return {};
+}
+
+/// What does not go together.
+static Status checkFlags(const SessionRequest &request) {
+  if (request.check && !request.run.expected.empty())
+    return usageError("expected --check or --expected, but got both");
+  if (request.check && request.run.profiles())
+    return usageError("expected --profile or --check, but got both");
+  if (request.check && request.run.bench > 0)
+    return usageError("expected --bench or --check, but got both");
+  if (!request.runs.empty() && !request.check)
+    return usageError("expected --check with --runs");
+  if (!request.runs.empty() && !request.run.outputs.empty())
+    return usageError("expected --runs or --outputs, but got both: the runs would write over each other's results");
   return {};
 }
 
@@ -82,6 +134,8 @@ static Status printPlan(const std::string &tool, Compiler &compiler, ModuleOp mo
 }
 
 static Status run(const std::string &tool, const SessionRequest &request, int &code) {
+  if (Status status = checkFlags(request); !status)
+    return status;
   Compiler compiler;
   Expected<OwningOpRef<ModuleOp>> module = compiler.read(request.input);
   if (!module)
@@ -99,10 +153,6 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   options.emulator = std::make_shared<EmulatorOptions>();
   options.emulator->mode = modes->front();
   options.emulator->seed = static_cast<uint64_t>(request.emulatorSeed);
-  if (request.check && !request.run.expected.empty())
-    return usageError("expected --check or --expected, but got both");
-  if (options.profile && request.check)
-    return usageError("expected --profile or --check, but got both");
   std::string ignored; // the run warns
   options.threads = chooseThreads(request.run.threads, request.run.ompNumThreads, ignored);
   options.emulator->hostThreads = static_cast<int>(options.threads);
@@ -134,7 +184,7 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
     return reference.takeError();
   if (options.target != Target::Emulator)
     modes->resize(1);
-  return check(tool, *program, *reference, request.run, *modes, *options.emulator);
+  return check({tool, *program, *reference, std::move(*modes), *options.emulator}, request);
 }
 
 int runSession(const std::string &tool, const SessionRequest &request) {

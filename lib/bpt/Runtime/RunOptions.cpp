@@ -4,8 +4,10 @@
 #include "bpt/Runtime/Sizes.h"
 #include "bpt/Runtime/Threads.h"
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
 #include <fmt/format.h>
+#include <fstream>
 
 namespace bpt {
 
@@ -46,18 +48,9 @@ CLI::Option *addInteger(CLI::App &app, const std::string &flag, Int &value, Int 
   return app.add_option_function<std::string>(flag, parse, help)->type_name("N");
 }
 
-} // namespace
-
-void addRunOptions(CLI::App &app, RunRequest &request) {
-  app.add_option("--entry", request.entry, "function to run")->type_name("NAME")->default_str("the only one");
+/// What the arguments are: --inputs --shape --seed.
+void addArgumentOptions(CLI::App &app, RunRequest &request) {
   app.add_option("--inputs", request.inputs, "safetensors file with arguments by name; the others are random")
-      ->type_name("FILE")
-      ->default_str("none");
-  app.add_option("--expected", request.expected,
-                 "safetensors file with results by name; one that is further away than its metadata tolerance.NAME is exit 1")
-      ->type_name("FILE")
-      ->default_str("none");
-  app.add_option("--outputs", request.outputs, "safetensors file to write the results to")
       ->type_name("FILE")
       ->default_str("none");
   app.add_option_function<std::vector<std::string>>(
@@ -72,11 +65,25 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->default_str("none");
-  addInteger(app, "--threads", request.threads, 1, maxThreads, "number of threads")
-      ->default_str("OMP_NUM_THREADS, else the processors");
   addInteger<uint64_t>(app, "--seed", request.seed, 0, UINT64_MAX,
                        "seed of random arguments: floats N(0,1), integers in [0, range)")
       ->default_str("0");
+}
+
+} // namespace
+
+void addRunOptions(CLI::App &app, RunRequest &request) {
+  app.add_option("--entry", request.entry, "function to run")->type_name("NAME")->default_str("the only one");
+  addArgumentOptions(app, request);
+  app.add_option("--expected", request.expected,
+                 "safetensors file with results by name; one that is further away than its metadata tolerance.NAME is exit 1")
+      ->type_name("FILE")
+      ->default_str("none");
+  app.add_option("--outputs", request.outputs, "safetensors file to write the results to")
+      ->type_name("FILE")
+      ->default_str("none");
+  addInteger(app, "--threads", request.threads, 1, maxThreads, "number of threads")
+      ->default_str("OMP_NUM_THREADS, else the processors");
   addInteger(app, "--bench", request.bench, 1, INT32_MAX,
              "run N more times after the first and report the median time in seconds")
       ->default_str("no benchmark");
@@ -98,6 +105,32 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
       ->type_name("FILE")
       ->default_str("none");
   app.add_flag("--json", request.json, "print JSON");
+}
+
+Expected<std::vector<RunRequest>> readRuns(const std::string &path, const RunRequest &base) {
+  std::ifstream file(path);
+  if (!file)
+    return fileError(path, "open", errno);
+  std::vector<RunRequest> runs;
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos)
+      continue;
+    RunRequest run = base;
+    CLI::App app;
+    addArgumentOptions(app, run);
+    try {
+      app.parse(line);
+    } catch (const CLI::ParseError &mistake) {
+      return badInput(fmt::format("{}:{}: {}; expected --inputs, --shape and --seed of a run", path, number, mistake.what()));
+    }
+    runs.push_back(std::move(run));
+  }
+  if (file.bad())
+    return fileError(path, "read", errno);
+  if (runs.empty())
+    return badInput(path + ": expected a run on each line, but the file is empty");
+  return runs;
 }
 
 } // namespace bpt

@@ -8,7 +8,7 @@ namespace bpt::emulator {
 void NamedBarriers::reset() {
   barriers.resize(maxNamedBarriers);
   for (Barrier &barrier : barriers) {
-    barrier.arrived = barrier.expected = 0;
+    barrier.arrived = barrier.expected = barrier.completions = 0;
     barrier.arrivedThreads.assign(block.threadCount(), false);
     barrier.waiters.clear();
   }
@@ -36,11 +36,18 @@ bool NamedBarriers::join(uint32_t id, uint32_t count, const char *where) {
     block.report(
         ReportKind::BarrierMisuse, where,
         fmt::format("barrier {} is awaited for {} threads here and for {} elsewhere", id, count, barrier.expected));
+  // Who does not know that the last phase is over may as well count for that one.
+  if (block.ordering.known(self, block.ordering.completions(id)) < barrier.completions)
+    block.report(ReportKind::BarrierMisuse, where,
+                 fmt::format("nothing orders this arrival behind the last completion of barrier {}: it might have "
+                             "counted for that one",
+                             id));
   block.ordering.release(self, Ordering::namedBarrier(id));
   if (++barrier.arrived < barrier.expected)
     return false;
   barrier.arrived = 0;
   std::fill(barrier.arrivedThreads.begin(), barrier.arrivedThreads.end(), false);
+  block.ordering.setComponent(Ordering::namedBarrier(id), block.ordering.completions(id), ++barrier.completions);
   block.ordering.publish(Ordering::namedBarrier(id));
   block.progress();
   for (uint16_t thread : barrier.waiters)

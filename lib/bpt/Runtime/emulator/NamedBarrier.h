@@ -19,6 +19,7 @@ public:
 private:
   struct Barrier {
     uint32_t expected = 0, arrived = 0;
+    uint32_t completions = 0; ///< since the start of the block
     std::vector<bool> arrivedThreads;
     std::vector<uint16_t> waiters;
   };

@@ -19,7 +19,7 @@ Ordering::~Ordering() {
 
 void Ordering::reset(uint32_t count) {
   threadCount = count;
-  components = count + maxMbarriers + maxWarpgroups + maxStoreThreads;
+  components = completions(maxNamedBarriers);
   time = 1;
   threads.resize(std::max<size_t>(threads.size(), count));
   for (Knowledge &thread : threads) {

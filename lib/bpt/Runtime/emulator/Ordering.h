@@ -2,8 +2,8 @@
 //
 // Events carry the block's time, which advances with every release. What a thread knows is a vector with one component
 // a thread (events of that thread up to this time happened before), one a mbarrier (phases known to be complete, with
-// the copies that completed them), one a warpgroup (wgmma groups known to be finished), and one a thread that issues
-// bulk stores (store groups whose source has been read).
+// the copies that completed them), one a warpgroup (wgmma groups known to be finished), one a thread that issues
+// bulk stores (store groups whose source has been read), and one a named barrier (completions known of).
 //
 // A thread does not keep such a vector. It keeps the snapshots that it acquired: each synchronisation object
 // accumulates a message from the threads that release to it, and publishes it as a snapshot when a phase is complete.
@@ -41,6 +41,7 @@ public:
   uint32_t phases(uint32_t mbarrier) const { return threadCount + mbarrier; }
   uint32_t groups(uint32_t warpgroup) const { return threadCount + maxMbarriers + warpgroup; }
   uint32_t stores(uint32_t slot) const { return threadCount + maxMbarriers + maxWarpgroups + slot; }
+  uint32_t completions(uint32_t namedBarrier) const { return stores(maxStoreThreads) + namedBarrier; }
 
   /// The time that events of now get.
   uint32_t now() const { return time; }
