@@ -43,7 +43,7 @@ def ptxas(arguments):
 
 def mutants(arguments):
     def measure():
-        done = subprocess.run([os.path.join(arguments.bin, "bpt-mutants"), "--gtest_filter=Mutation.*"], capture_output=True, text=True)
+        done = subprocess.run([os.path.join(arguments.bin, "bpt-mutation-tests"), "--gtest_filter=Mutation.*"], capture_output=True, text=True)
         counted = re.search(r"(\d+) mutants, (\d+) found", done.stdout)
         if not counted:
             raise ours.Failed(done.stdout.strip().split("\n")[-1])

@@ -30,7 +30,7 @@ from program import NORMAL, Program, make_values
 HERE = os.path.dirname(os.path.abspath(__file__))
 STAGES = ("oracle", "gradient", "model", "target", "threads", "sizes")
 CHUNK = 8            # cases in one program
-SIZES = 24           # runs of a program in the stage 'sizes'
+SIZES, SIZES_OF = 40, {"attention": 24, "feed_forward": 12, "linear_cross_entropy": 12}  # runs of a program in the stage 'sizes'
 TIMEOUT = 300        # seconds a tool may take; the longest takes ten
 MODEL = 1e-11        # the same in a model, blocks summed in another order
 GOLDEN = 1e-12       # rounding of a few hundred operations in f64
@@ -169,8 +169,8 @@ class Runner:
         return note
 
     def sizes(self, folder, op, dtype, chunk):
-        """[(case with sizes, note or None)] of SIZES runs of one program that holds the chunk."""
-        runs, lines = list(zip(*(cases.resized(case, SIZES) for case in chunk))), []
+        """[(case with sizes, note or None)] of the runs of one program that holds the chunk."""
+        runs, lines = list(zip(*(cases.resized(case, SIZES_OF.get(op, SIZES)) for case in chunk))), []
         for number, run in enumerate(runs):
             program, inputs = build(run, dtype), os.path.join(folder, f"in{number}.safetensors")
             lines.append(" ".join([f"--inputs={inputs}", f"--seed={number}", *self.write_special(folder, program, inputs)]))

@@ -65,6 +65,7 @@ static std::unique_ptr<orc::LLJIT> createJIT() {
 /// Little optimisation: each mutant runs for a few milliseconds.
 static std::unique_ptr<TargetMachine> createMachine() {
   orc::JITTargetMachineBuilder builder = cantFail(orc::JITTargetMachineBuilder::detectHost());
+  builder.setCodeGenOptLevel(CodeGenOptLevel::None);
   return cantFail(builder.createTargetMachine());
 }
 

@@ -111,9 +111,9 @@ TEST(EmulatorBarrier, TwoWarpsCannotShareANumberWithoutOrder) {
   const char *const warpSync = "  call void @llvm.nvvm.barrier.cta.sync.count(i32 1, i32 32)\n";
   EXPECT_EQ(kinds(run64(warpSync)), "BarrierMisuse");
   // One after the other.
-  std::string inTurns = std::string("  %low = icmp ult i32 $tid, 32\n  br i1 %low, label %a, label %b\na:\n") + warpSync +
-                        "  br label %b\nb:\n" + syncAll + "  br i1 %low, label %d, label %c\nc:\n" + warpSync +
-                        "  br label %d\nd:\n";
+  std::string inTurns = std::string("  %low = icmp ult i32 $tid, 32\n  br i1 %low, label %a, label %b\na:\n") +
+                        warpSync + "  br label %b\nb:\n" + syncAll + "  br i1 %low, label %d, label %c\nc:\n" +
+                        warpSync + "  br label %d\nd:\n";
   EXPECT_EQ(texts(run64(inTurns)), "");
 }
 

@@ -16,7 +16,8 @@ constexpr rlim_t mostSeconds = 20;
 /// Mutants of a kind in a kernel.
 constexpr size_t eachKind = 1;
 
-/// `text` with the types of queries ($X), of keys and values ($Y) and of the statistics of a query ($L), and the mask ($M).
+/// `text` with the types of queries ($X), of keys and values ($Y) and of the statistics of a query ($L), and the mask
+/// ($M).
 std::string fill(std::string text, const std::string &queries, const std::string &keys, const std::string &statistics,
                  const std::string &mask) {
   for (auto [name, value] :
@@ -67,21 +68,22 @@ func.func @f(%dy: tensor<40x96xf32>, %x: tensor<40x96xf32>, %w: tensor<96xf32>, 
 /// Sizes: several turns of each ring, several tiles of a block, and edges in every dim.
 std::vector<SubjectSource> getSources() {
   auto type = [](const char *shape, const char *element) { return std::string("tensor<") + shape + element + ">"; };
-  return {{"causal attention",
-           fill(attention, type("1x400x1x128x", "bf16"), type("1x396x1x128x", "bf16"), type("1x1x400x", "f32"),
-                "#bpt.causal"),
-           {"attention"},
-           true},
-          {"full attention",
-           fill(attention, type("1x447x1x64x", "bf16"), type("1x447x1x64x", "bf16"), type("1x1x447x", "f32"), "#bpt.full"),
-           {"attention"},
-           true},
-          {"causal attention's gradient",
-           fill(attentionGradient, type("1x456x1x64x", "bf16"), "", type("1x1x456x", "f32"), "#bpt.causal"),
-           {"attention_grad"},
-           false},
-          {"product", product, {"contraction"}, true},
-          {"layer norm's gradient", norm, {""}, false}};
+  return {
+      {"causal attention",
+       fill(attention, type("1x400x1x128x", "bf16"), type("1x396x1x128x", "bf16"), type("1x1x400x", "f32"),
+            "#bpt.causal"),
+       {"attention"},
+       true},
+      {"full attention",
+       fill(attention, type("1x447x1x64x", "bf16"), type("1x447x1x64x", "bf16"), type("1x1x447x", "f32"), "#bpt.full"),
+       {"attention"},
+       true},
+      {"causal attention's gradient",
+       fill(attentionGradient, type("1x456x1x64x", "bf16"), "", type("1x1x456x", "f32"), "#bpt.causal"),
+       {"attention_grad"},
+       false},
+      {"product", product, {"contraction"}, true},
+      {"layer norm's gradient", norm, {""}, false}};
 }
 
 /// Mutants that change nothing, with the reason.
@@ -89,18 +91,30 @@ struct Equivalent {
   const char *subject, *kind, *place, *reason;
 };
 const std::vector<Equivalent> equivalents = {
-    {"causal attention", "drop a wgmma fence", "#1", "the fence that is tied to the registers stands before it, and nothing is written in between"},
-    {"full attention", "drop a wgmma fence", "#1", "the fence that is tied to the registers stands before it, and nothing is written in between"},
-    {"causal attention", "meet at the next named barrier", "#1", "one place, where the threads of a warpgroup meet, and nobody has the next number"},
-    {"full attention", "meet at the next named barrier", "#1", "one place, where the threads of a warpgroup meet, and nobody has the next number"},
-    {"causal attention", "arrive at the next named barrier", "#0", "the other warpgroup goes first; their order is for speed only"},
-    {"full attention", "arrive at the next named barrier", "#0", "the other warpgroup goes first; their order is for speed only"},
-    {"full attention", "a tile at the edge is not masked", "#1", "the last keys come first, before the loop over the other tiles"},
-    {"causal attention's gradient", "drop a wgmma fence", "#1", "the fence of the products before stands before it, and nothing is written in between"},
-    {"causal attention's gradient", "drop a wgmma commit", "#2", "its products join the next group, which the same wait ends"},
-    {"causal attention's gradient", "meet at the next named barrier", "#1", "one place, where all threads meet, and nobody has the next number"},
-    {"causal attention's gradient", "edge of the mask off by one", "sgt", "keys behind the last are zeros, and what they get is not stored"},
-    {"causal attention's gradient", "shuffle from another lane", "#0", "20 for 16: steps of 20, 8, 4, 2 and 1 reach all lanes as well"},
+    {"causal attention", "drop a wgmma fence", "#1",
+     "the fence that is tied to the registers stands before it, and nothing is written in between"},
+    {"full attention", "drop a wgmma fence", "#1",
+     "the fence that is tied to the registers stands before it, and nothing is written in between"},
+    {"causal attention", "meet at the next named barrier", "#1",
+     "one place, where the threads of a warpgroup meet, and nobody has the next number"},
+    {"full attention", "meet at the next named barrier", "#1",
+     "one place, where the threads of a warpgroup meet, and nobody has the next number"},
+    {"causal attention", "arrive at the next named barrier", "#0",
+     "the other warpgroup goes first; their order is for speed only"},
+    {"full attention", "arrive at the next named barrier", "#0",
+     "the other warpgroup goes first; their order is for speed only"},
+    {"full attention", "a tile at the edge is not masked", "#1",
+     "the last keys come first, before the loop over the other tiles"},
+    {"causal attention's gradient", "drop a wgmma fence", "#1",
+     "the fence of the products before stands before it, and nothing is written in between"},
+    {"causal attention's gradient", "drop a wgmma commit", "#2",
+     "its products join the next group, which the same wait ends"},
+    {"causal attention's gradient", "meet at the next named barrier", "#1",
+     "one place, where all threads meet, and nobody has the next number"},
+    {"causal attention's gradient", "edge of the mask off by one", "sgt",
+     "keys behind the last are zeros, and what they get is not stored"},
+    {"causal attention's gradient", "shuffle from another lane", "#0",
+     "20 for 16: steps of 20, 8, 4, 2 and 1 reach all lanes as well"},
     {"layer norm's gradient", "drop a barrier of the warp", "#0", "it stands before the first access to memory"}};
 
 const Equivalent *getEquivalent(const Mutant &mutant) {

@@ -3,6 +3,8 @@
 #include "bpt/Analysis/HopperTiles.h"
 #include "bpt/Analysis/TileSizes.h"
 #include "llvm/Support/MathExtras.h"
+#include <functional>
+#include <optional>
 
 using namespace mlir;
 
@@ -52,27 +54,6 @@ template <typename Op> static std::string refuse(Op op) {
       if (text.empty())
         stream << refuseStrides(operand, name);
   return text;
-}
-
-std::string getHopperRefusal(AttentionOp op) {
-  if (op.hasProbabilities())
-    return "probabilities are materialised";
-  std::string reason = refuse(op);
-  return reason.empty() ? refuseStrides(op.getOuts()[0], "out") : reason;
-}
-
-std::string getHopperRefusal(AttentionGradOp op) {
-  if (op.getProbabilities())
-    return "probabilities are given";
-  std::string reason = refuse(op);
-  for (auto [operand, name] : {std::pair<Value, StringRef>{op.getDout(), "dout"},
-                               {op.getOut(), "out"},
-                               {op.getOuts()[0], "dquery"},
-                               {op.getOuts()[1], "dkey"},
-                               {op.getOuts()[2], "dvalue"}})
-    if (reason.empty())
-      reason = refuseStrides(operand, name);
-  return reason;
 }
 
 //===-- Choice --------------------------------------------------------------------------------------------------===//
@@ -125,43 +106,67 @@ static std::string describe(const HopperAttentionTiles &tiles) {
       .str();
 }
 
-/// The first of `candidates` (best first) that fits, or what the schedule says if that fits.
-template <typename Op>
-static FailureOr<HopperAttentionTiles> choose(Op op, ArrayRef<Sizes> candidates,
-                                              function_ref<std::string(const Sizes &)> refuseShape,
-                                              function_ref<HopperAttentionTiles(const Sizes &)> build) {
-  Sizes given = candidates.front();
+namespace {
+/// What there is to choose from for an op.
+struct Choices {
+  SmallVector<Sizes> candidates; ///< best first
+  /// What a schedule must be where `sizes` cannot be one; empty where it can.
+  std::function<std::string(const Sizes &sizes)> refuseShape;
+  std::function<HopperAttentionTiles(const Sizes &)> build;
+
+  /// The first that fits an SM. `refused` says why the ones before it, or all, do not.
+  std::optional<HopperAttentionTiles> find(std::string &refused) const;
+};
+} // namespace
+
+std::optional<HopperAttentionTiles> Choices::find(std::string &refused) const {
+  for (const Sizes &sizes : candidates) {
+    HopperAttentionTiles tiles = build(sizes);
+    std::string reason = refuseSizes(tiles);
+    if (reason.empty())
+      return tiles;
+    refused = (Twine("; ") + Twine(sizes.queryBlock) + "x" + Twine(sizes.keyBlock) + " refused: " + reason).str();
+  }
+  return std::nullopt;
+}
+
+/// What the schedule of `op` says if that fits, else the best that fits. An op that is not refused has one.
+template <typename Op> static FailureOr<HopperAttentionTiles> choose(Op op, const Choices &choices) {
+  Sizes given = choices.candidates.front();
   if (applySchedule(op, given)) {
-    if (std::string reason = refuseShape(given); !reason.empty())
+    if (std::string reason = choices.refuseShape(given); !reason.empty())
       return op.emitOpError("expected a schedule with ")
              << reason << ", but got q_block = " << given.queryBlock << ", kv_block = " << given.keyBlock
              << ", stages = " << given.stages << ", warpgroups = " << given.consumers;
-    HopperAttentionTiles tiles = build(given);
+    HopperAttentionTiles tiles = choices.build(given);
     if (std::string reason = refuseSizes(tiles); !reason.empty())
       return op.emitOpError("schedule does not fit an SM of sm_90a: ") << describe(tiles) << "; " << reason;
     tiles.why = "as its schedule says: " + describe(tiles);
     return tiles;
   }
   std::string refused;
-  for (const Sizes &sizes : candidates) {
-    HopperAttentionTiles tiles = build(sizes);
-    std::string reason = refuseSizes(tiles);
-    if (reason.empty()) {
-      tiles.why = describe(tiles) + refused;
-      return tiles;
-    }
-    refused = (Twine("; ") + Twine(sizes.queryBlock) + "x" + Twine(sizes.keyBlock) + " refused: " + reason).str();
-  }
-  return op.emitOpError("has no tiles that fit an SM of sm_90a") << refused;
+  std::optional<HopperAttentionTiles> tiles = choices.find(refused);
+  if (!tiles)
+    return op.emitOpError("has no tiles that fit an SM of sm_90a") << refused;
+  tiles->why = describe(*tiles) + refused;
+  return *tiles;
 }
 
-FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
+/// Why no tiles fit; empty where some do.
+static std::string refuseTiles(const Choices &choices) {
+  std::string refused;
+  return choices.find(refused) ? "" : "no tiles fit an SM of sm_90a" + refused;
+}
+
+static Choices getChoices(AttentionOp op) {
   int64_t headDim = getHeadDim(op.getQuery()), paddedDim = padDim(headDim);
   AttentionFeatures features = AttentionFeatures::get(op);
   // Three warpgroups of 64 rows read K and V from shared memory less often, but have 128 registers of fragments each.
   int64_t consumers = paddedDim <= 64 ? 3 : 2;
   // Under a mask, shorter blocks of keys have fewer columns nobody sees.
   int64_t longest = isa<FullMaskAttr>(op.getMask()) ? 176 : 128;
+  // Limits of columns that are more than the diagonal through the origin take registers.
+  bool plain = isa<FullMaskAttr>(op.getMask()) || (isa<CausalMaskAttr>(op.getMask()) && !op.getQueryOffset());
   SmallVector<Sizes> candidates;
   for (; consumers >= 2; --consumers)
     for (int64_t keys = longest; keys >= (consumers == 3 ? 64 : 16); keys -= 16)
@@ -175,7 +180,7 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
       return "kv_block a multiple of 16 up to 256";
     return sizes.stages < 1 || sizes.stages > 8 ? "1 to 8 stages" : "";
   };
-  return choose(op, candidates, refuseShape, [&](const Sizes &sizes) {
+  auto build = [=](const Sizes &sizes) {
     HopperAttentionTiles tiles;
     tiles.headDim = headDim, tiles.paddedDim = paddedDim;
     tiles.queryBlock = sizes.queryBlock, tiles.keyBlock = sizes.keyBlock, tiles.stages = sizes.stages;
@@ -185,11 +190,12 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
     // And what modifiers of scores load or draw (sizes at which ptxas spills no more).
     for (bool loadsForKeys : {features.bias, features.segments})
       tiles.fragmentRegisters += loadsForKeys ? sizes.keyBlock / 2 : 0;
-    int64_t loaded = features.bias && features.segments ? 16 : features.segments ? 40 : features.bias ? 32 : 0;
+    int64_t loaded = features.bias && features.segments ? 16
+                     : features.segments                ? (paddedDim == 64 ? 48 : 40)
+                     : features.bias                    ? 32
+                                                        : 0;
     tiles.fragmentRegisters += (features.dropout ? std::min<int64_t>(loaded, 16) : loaded) + (features.softcap ? 8 : 0);
-    tiles.fragmentRegisters += features.dropout ? 32 : 0;
-    // Limits of columns, where they are more than the diagonal through the origin.
-    bool plain = isa<FullMaskAttr>(op.getMask()) || (isa<CausalMaskAttr>(op.getMask()) && !op.getQueryOffset());
+    tiles.fragmentRegisters += features.dropout ? (paddedDim == 192 ? 56 : 32) : 0;
     tiles.fragmentRegisters += plain ? 0 : 8;
     int64_t keyBytes = sizes.stages * sizes.keyBlock * paddedDim * 2;
     tiles.layout.add("query", tiles.queryBlock * paddedDim * 2);
@@ -197,7 +203,8 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) {
     tiles.layout.add("value", keyBytes);
     tiles.layout.add("barriers", barrierBytes);
     return tiles;
-  });
+  };
+  return {candidates, refuseShape, build};
 }
 
 //===-- Gradient ------------------------------------------------------------------------------------------------===//
@@ -208,9 +215,11 @@ static constexpr int64_t splitKeys = 64;
 
 static int64_t padGradientDim(int64_t headDim) { return headDim > 128 ? 256 : padDim(headDim); }
 
-FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
+static Choices getChoices(AttentionGradOp op) {
   int64_t headDim = getHeadDim(op.getQuery()), paddedDim = padGradientDim(headDim);
   AttentionFeatures features = AttentionFeatures::get(op);
+  bool isDeterministic = getScheduleEntry(op, "deterministic").value_or(0) != 0;
+  bool limitsColumns = !isa<FullMaskAttr>(op.getMask());
   SmallVector<Sizes> candidates;
   if (paddedDim == 64) // 128 queries, so that each warpgroup has dquery of 64
     candidates.push_back({128, 128, 2, 2});
@@ -218,7 +227,7 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
     candidates.push_back({64, 128, 2, 2});
   if (paddedDim >= 128) // half of the columns are whole boxes
     candidates.push_back({64, splitKeys, paddedDim == 128 ? 2 : 1, 2});
-  auto refuseShape = [&](const Sizes &sizes) -> std::string {
+  auto refuseShape = [candidates](const Sizes &sizes) -> std::string {
     bool isKnown = llvm::any_of(candidates, [&](const Sizes &known) {
       return known.queryBlock == sizes.queryBlock && known.keyBlock == sizes.keyBlock;
     });
@@ -231,18 +240,18 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
               .str();
     return text;
   };
-  return choose(op, candidates, refuseShape, [&](const Sizes &sizes) {
+  auto build = [=](const Sizes &sizes) {
     HopperAttentionTiles tiles;
     tiles.headDim = headDim, tiles.paddedDim = paddedDim;
     tiles.queryBlock = sizes.queryBlock, tiles.keyBlock = sizes.keyBlock, tiles.stages = sizes.stages;
     tiles.splitsDim = sizes.keyBlock == splitKeys;
-    tiles.isDeterministic = getScheduleEntry(op, "deterministic").value_or(0) != 0;
+    tiles.isDeterministic = isDeterministic;
     tiles.roles = WarpRoles::get(sizes.consumers, /*producerRegisters=*/24);
     // Scores and their gradients of the queries of a step, in 16 bits the softcap's slopes, addresses of the bias,
     // words of the dropout; dkey and dvalue; split: dquery as well.
     int64_t columns = tiles.splitsDim ? 32 : sizes.queryBlock, scores = columns;
-    scores +=
-        (features.softcap ? columns / 4 : 0) + (features.bias ? columns / 2 : 0) + (features.dropout ? columns / 2 : 0);
+    scores += (features.softcap ? columns / 4 : 0) + (features.bias ? columns / 2 : 0) +
+              (features.dropout ? columns / 2 : 0) + (features.segments && limitsColumns && columns == 128 ? 32 : 0);
     tiles.fragmentRegisters = tiles.splitsDim ? paddedDim / 2 + std::max(paddedDim / 4, scores) : paddedDim + scores;
     int64_t rowBytes = paddedDim * 2, staged = sizes.stages * sizes.queryBlock;
     tiles.layout.add("key", sizes.keyBlock * rowBytes);
@@ -257,8 +266,37 @@ FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) {
     tiles.layout.add("delta", staged * 4);
     tiles.layout.add("barriers", barrierBytes);
     return tiles;
-  });
+  };
+  return {candidates, refuseShape, build};
 }
+
+//===-- Answers -------------------------------------------------------------------------------------------------===//
+
+std::string getHopperRefusal(AttentionOp op) {
+  if (op.hasProbabilities())
+    return "probabilities are materialised";
+  std::string reason = refuse(op);
+  if (reason.empty())
+    reason = refuseStrides(op.getOuts()[0], "out");
+  return reason.empty() ? refuseTiles(getChoices(op)) : reason;
+}
+
+std::string getHopperRefusal(AttentionGradOp op) {
+  if (op.getProbabilities())
+    return "probabilities are given";
+  std::string reason = refuse(op);
+  for (auto [operand, name] : {std::pair<Value, StringRef>{op.getDout(), "dout"},
+                               {op.getOut(), "out"},
+                               {op.getOuts()[0], "dquery"},
+                               {op.getOuts()[1], "dkey"},
+                               {op.getOuts()[2], "dvalue"}})
+    if (reason.empty())
+      reason = refuseStrides(operand, name);
+  return reason.empty() ? refuseTiles(getChoices(op)) : reason;
+}
+
+FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionOp op) { return choose(op, getChoices(op)); }
+FailureOr<HopperAttentionTiles> HopperAttentionTiles::get(AttentionGradOp op) { return choose(op, getChoices(op)); }
 
 HopperAttentionGradWorkspace HopperAttentionGradWorkspace::get(AttentionGradOp op, const HopperAttentionTiles &tiles) {
   Value query = op.getQuery();

@@ -75,8 +75,9 @@ void addArgumentOptions(CLI::App &app, RunRequest &request) {
 void addRunOptions(CLI::App &app, RunRequest &request) {
   app.add_option("--entry", request.entry, "function to run")->type_name("NAME")->default_str("the only one");
   addArgumentOptions(app, request);
-  app.add_option("--expected", request.expected,
-                 "safetensors file with results by name; one that is further away than its metadata tolerance.NAME is exit 1")
+  app.add_option(
+         "--expected", request.expected,
+         "safetensors file with results by name; one that is further away than its metadata tolerance.NAME is exit 1")
       ->type_name("FILE")
       ->default_str("none");
   app.add_option("--outputs", request.outputs, "safetensors file to write the results to")
@@ -122,7 +123,8 @@ Expected<std::vector<RunRequest>> readRuns(const std::string &path, const RunReq
     try {
       app.parse(line);
     } catch (const CLI::ParseError &mistake) {
-      return badInput(fmt::format("{}:{}: {}; expected --inputs, --shape and --seed of a run", path, number, mistake.what()));
+      return badInput(
+          fmt::format("{}:{}: {}; expected --inputs, --shape and --seed of a run", path, number, mistake.what()));
     }
     runs.push_back(std::move(run));
   }

@@ -7,45 +7,12 @@
 #include "bpt/Interfaces/Interfaces.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
 namespace bpt {
-
-void forEachUsedValue(Operation *op, function_ref<void(Value)> visit) {
-  for (Value operand : op->getOperands())
-    visit(operand);
-  visitUsedValuesDefinedAbove(op->getRegions(), [&](OpOperand *operand) { visit(operand->get()); });
-}
-
-bool isCheapToCopy(Operation *op) {
-  if (op->hasTrait<OpTrait::ConstantLike>() || isa<tensor::EmptyOp>(op))
-    return true;
-  return isa<linalg::FillOp, tensor::SplatOp>(op) && llvm::all_of(op->getOperands(), [](Value operand) {
-           Operation *definition = operand.getDefiningOp();
-           return definition && isCheapToCopy(definition);
-         });
-}
-
-bool isShapeComputation(Operation *op) {
-  return op->getNumResults() > 0 && llvm::all_of(op->getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
-}
-
-DenseSet<Value> findActivations(Block &body, const llvm::SmallBitVector &arguments) {
-  DenseSet<Value> active;
-  for (int i : arguments.set_bits())
-    active.insert(body.getArgument(i));
-  for (Operation &op : body)
-    if (!isShapeComputation(&op))
-      forEachUsedValue(&op, [&](Value value) {
-        if (active.contains(value))
-          active.insert(op.result_begin(), op.result_end());
-      });
-  return active;
-}
 
 namespace {
 
@@ -355,28 +322,13 @@ private:
   /// Fills in ops, inputs and results of layer `number`, depth first from its output: the order follows data flow
   /// alone, so that layers that are equal but for the order of their text come out equal.
   void collect(FoundLayer &layer, unsigned number) {
-    llvm::SetVector<Operation *> ops;
-    llvm::SetVector<Value> inputs;
-    auto visit = [&](auto &self, Value value) -> void {
+    auto isInput = [&](Value value) {
       Operation *definition = value.getDefiningOp();
       auto found = definition ? layerOf.find(definition) : layerOf.end();
       bool mine = found != layerOf.end() && found->second == number;
-      if (!mine && (!definition || !isCheapToCopy(definition))) {
-        inputs.insert(value);
-        return;
-      }
-      if (ops.contains(definition))
-        return;
-      forEachUsedValue(definition, [&](Value used) { self(self, used); });
-      ops.insert(definition);
+      return !mine && (!definition || !isCheapToCopy(definition));
     };
-    visit(visit, layer.results.front());
-    layer.ops = ops.takeVector();
-    layer.inputs = inputs.takeVector();
-    layer.activations.resize(layer.inputs.size());
-    for (auto [i, value] : llvm::enumerate(layer.inputs))
-      if (isActivation(value))
-        layer.activations.set(i);
+    collectOps(layer, isInput, [&](Value value) { return isActivation(value); });
     DenseSet<Operation *> inside(layer.ops.begin(), layer.ops.end());
     for (Operation *op : layer.ops)
       for (Value value : op->getResults())

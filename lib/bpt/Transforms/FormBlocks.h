@@ -27,6 +27,12 @@ struct FoundLayer {
   mlir::SmallVector<mlir::Value> results;   ///< what is used outside; first the layer's output
 };
 
+/// Fills in ops, inputs and activations of `layer`: all that its first result is computed from, up to values that are
+/// inputs, depth first. The order follows data flow alone, so that layers that are equal but for the order of their
+/// text come out equal.
+void collectOps(FoundLayer &layer, llvm::function_ref<bool(mlir::Value)> isInput,
+                llvm::function_ref<bool(mlir::Value)> isActivation);
+
 /// Finds the layers of `function` by data flow; names and textual order play no part. Remarks say where none was found
 /// and why.
 mlir::SmallVector<FoundLayer> findLayers(mlir::func::FuncOp function);

@@ -6,7 +6,6 @@
 #include "FormBlocks.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -157,28 +156,12 @@ private:
     FoundLayer group;
     group.attention = attention;
     group.results.push_back(result);
-    llvm::SetVector<Operation *> ops;
-    llvm::SetVector<Value> inputs;
-    auto visit = [&](auto &self, Value value) -> void {
+    auto isInput = [&](Value value) {
       Operation *definition = value.getDefiningOp();
-      bool isInput = !definition || value == before || isa<CheckpointOp>(definition) ||
-                     (!active.contains(value) && !isCheapToCopy(definition) && !isShapeComputation(definition));
-      if (isInput) {
-        inputs.insert(value);
-        return;
-      }
-      if (ops.contains(definition))
-        return;
-      forEachUsedValue(definition, [&](Value used) { self(self, used); });
-      ops.insert(definition);
+      return !definition || value == before || isa<CheckpointOp>(definition) ||
+             (!active.contains(value) && !isCheapToCopy(definition) && !isShapeComputation(definition));
     };
-    visit(visit, result);
-    group.ops = ops.takeVector();
-    group.inputs = inputs.takeVector();
-    group.activations.resize(group.inputs.size());
-    for (auto [i, value] : llvm::enumerate(group.inputs))
-      if (value == before || active.contains(value))
-        group.activations.set(i);
+    collectOps(group, isInput, [&](Value value) { return value == before || active.contains(value); });
     return group;
   }
 

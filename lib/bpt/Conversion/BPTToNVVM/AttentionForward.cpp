@@ -55,23 +55,12 @@ public:
         scores(e, spec, arguments.scores, /*transposed=*/false) {}
 
   void emit() {
-    Value isFirst = e.bitAnd(e.equal(e.getWarp(), 0), e.getElected());
-    e.ifThen(isFirst, [&] {
+    Value isFirst = e.setUpBlock([&] {
       for (unsigned map : {arguments.query, arguments.key, arguments.value, arguments.out})
         memory.prefetch(e.getArgument(map));
       barriers.emitInit();
     });
-    e.synchronizeBlock();
-    e.ifThen(
-        e.equal(e.getWarpGroup(), 0),
-        [&] {
-          e.decreaseRegisters(tiles.roles.producerRegisters);
-          e.ifThen(isFirst, [&] { produce(); });
-        },
-        [&] {
-          e.increaseRegisters(tiles.roles.consumerRegisters);
-          consume();
-        });
+    e.splitRoles(tiles.roles, isFirst, [&] { produce(); }, [&] { consume(); });
   }
 
 private:

@@ -13,13 +13,11 @@ AttentionGradient::AttentionGradient(KernelBuilder &e, const AttentionSpec &spec
       scores(e, spec, arguments.scores, /*transposed=*/true), position(FragmentPosition::get(e)) {}
 
 void AttentionGradient::emit() {
-  Value isFirst = e.bitAnd(e.equal(e.getWarp(), 0), e.getElected());
-  e.ifThen(isFirst, [&] {
+  Value isFirst = e.setUpBlock([&] {
     for (unsigned map : {arguments.query, arguments.key, arguments.value, arguments.dout, arguments.querySums})
       memory.prefetch(e.getArgument(map));
     barriers.emitInit();
   });
-  e.synchronizeBlock();
   // Blocks of one plane are neighbours: they read the same queries. The first keys are seen most under a causal mask.
   Value block = e.getBlock(KernelBuilder::Dim::X), rows = e.getArgument(arguments.rows);
   Value plane = e.div(block, rows);
@@ -28,14 +26,9 @@ void AttentionGradient::emit() {
   batchIndex = e.div(plane, spec.groups);
   keyHead = e.rem(plane, spec.groups);
   queryBlocks = scores.getQueryBlocks(firstKey, tiles.keyBlock, tiles.queryBlock);
-  e.ifThen(
-      e.equal(e.getWarpGroup(), 0),
+  e.splitRoles(
+      tiles.roles, isFirst, [&] { produce(); },
       [&] {
-        e.decreaseRegisters(tiles.roles.producerRegisters);
-        e.ifThen(isFirst, [&] { produce(); });
-      },
-      [&] {
-        e.increaseRegisters(tiles.roles.consumerRegisters);
         group = e.sub(e.getWarpGroup(), 1);
         barriers.wait(barriers.get(keysFull), e.i32(0));
         consume();

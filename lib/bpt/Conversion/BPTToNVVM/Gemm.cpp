@@ -51,8 +51,7 @@ public:
         ring(e, barriers, tiles.stages, 4 * tiles.roles.consumers), memory(e), matrix(e, spec.element) {}
 
   void emit() {
-    Value isFirst = e.bitAnd(e.equal(e.getWarp(), 0), e.getElected());
-    e.ifThen(isFirst, [&] {
+    Value isFirst = e.setUpBlock([&] {
       memory.prefetch(e.getArgument(spec.left.map));
       for (const GemmSpec::Operand &operand : spec.right)
         memory.prefetch(e.getArgument(operand.map));
@@ -60,17 +59,7 @@ public:
         memory.prefetch(e.getArgument(map));
       barriers.emitInit();
     });
-    e.synchronizeBlock();
-    e.ifThen(
-        e.equal(e.getWarpGroup(), 0),
-        [&] {
-          e.decreaseRegisters(tiles.roles.producerRegisters);
-          e.ifThen(isFirst, [&] { produce(); });
-        },
-        [&] {
-          e.increaseRegisters(tiles.roles.consumerRegisters);
-          consume();
-        });
+    e.splitRoles(tiles.roles, isFirst, [&] { produce(); }, [&] { consume(); });
   }
 
 private:

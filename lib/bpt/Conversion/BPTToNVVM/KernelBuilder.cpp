@@ -64,30 +64,25 @@ Type KernelBuilder::pointerType(unsigned addressSpace) {
 
 //===-- Values of the entry block -------------------------------------------------------------------------------===//
 
-Value KernelBuilder::constant(TypedAttr value) {
-  Value &known = constants[value];
-  if (known)
-    return known;
+Value KernelBuilder::createAtEntry(function_ref<Value()> create) {
   OpBuilder::InsertionGuard guard(*this);
-  Block &entry = function.getBody().front();
-  setInsertionPointToStart(&entry);
-  if (lastOfEntry)
-    setInsertionPointAfter(lastOfEntry);
-  lastOfEntry = arith::ConstantOp::create(*this, value);
-  return known = lastOfEntry->getResult(0);
-}
-
-Value KernelBuilder::atEntry(StringRef key, function_ref<Value()> create) {
-  Value &known = entryValues[key];
-  if (known)
-    return known;
-  OpBuilder::InsertionGuard guard(*this);
-  Block &entry = function.getBody().front();
-  setInsertionPointToStart(&entry);
+  setInsertionPointToStart(&function.getBody().front());
   if (lastOfEntry)
     setInsertionPointAfter(lastOfEntry);
   Value value = create();
   lastOfEntry = value.getDefiningOp();
+  return value;
+}
+
+Value KernelBuilder::constant(TypedAttr value) {
+  Value &known = constants[value];
+  return known ? known : known = createAtEntry([&] { return arith::ConstantOp::create(*this, value).getResult(); });
+}
+
+Value KernelBuilder::atEntry(StringRef key, function_ref<Value()> create) {
+  if (Value known = entryValues.lookup(key))
+    return known;
+  Value value = createAtEntry(create);
   return entryValues[key] = value;
 }
 

@@ -1,6 +1,7 @@
 // Writes the body of a GPU kernel: llvm, nvvm, arith and scf ops inside an llvm.func of a gpu.module.
 #pragma once
 
+#include "bpt/Analysis/HopperTiles.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -131,9 +132,12 @@ public:
   Value shuffleFrom(Value value, Value lane);
   /// `value` combined over the four lanes that hold a row of an accumulator.
   Value reduceQuad(Value value, llvm::function_ref<Value(Value, Value)> combine);
-  /// More or fewer registers for the warpgroup.
-  void increaseRegisters(int64_t registers);
-  void decreaseRegisters(int64_t registers);
+  /// The first thread of the block does `setUp`, then all meet. Returns i1: true for that thread.
+  Value setUpBlock(llvm::function_ref<void()> setUp);
+  /// What the warpgroups do, with the registers of their roles: `produce` is run by one thread of the first
+  /// (`isFirst`), `consume` by all of the others.
+  void splitRoles(const WarpRoles &roles, Value isFirst, llvm::function_ref<void()> produce,
+                  llvm::function_ref<void()> consume);
   /// Waits for all threads of the block.
   void synchronizeBlock();
   /// Named barriers: waits for `threads` arrivals, or only arrives. `id` 0 is synchronizeBlock's.
@@ -158,6 +162,8 @@ private:
   Value constantLike(Value a, int64_t value);
   Value constant(mlir::TypedAttr value);
   Value atEntry(llvm::StringRef key, llvm::function_ref<Value()> create);
+  /// Has `create` make a value in the entry block, behind those that were made there before.
+  Value createAtEntry(llvm::function_ref<Value()> create);
   Value convert(Value value, mlir::Type to);
 
   mlir::LLVM::LLVMFuncOp function;

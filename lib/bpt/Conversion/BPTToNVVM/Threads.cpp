@@ -67,12 +67,28 @@ Value KernelBuilder::reduceQuad(Value value, function_ref<Value(Value, Value)> c
   return value;
 }
 
-void KernelBuilder::increaseRegisters(int64_t registers) {
-  NVVM::SetMaxRegisterOp::create(*this, static_cast<uint32_t>(registers), NVVM::SetMaxRegisterAction::increase);
+Value KernelBuilder::setUpBlock(function_ref<void()> setUp) {
+  Value isFirst = bitAnd(equal(getWarp(), 0), getElected());
+  ifThen(isFirst, setUp);
+  synchronizeBlock();
+  return isFirst;
 }
 
-void KernelBuilder::decreaseRegisters(int64_t registers) {
-  NVVM::SetMaxRegisterOp::create(*this, static_cast<uint32_t>(registers), NVVM::SetMaxRegisterAction::decrease);
+void KernelBuilder::splitRoles(const WarpRoles &roles, Value isFirst, function_ref<void()> produce,
+                               function_ref<void()> consume) {
+  auto setRegisters = [&](int64_t registers, NVVM::SetMaxRegisterAction action) {
+    NVVM::SetMaxRegisterOp::create(*this, static_cast<uint32_t>(registers), action);
+  };
+  ifThen(
+      equal(getWarpGroup(), 0),
+      [&] {
+        setRegisters(roles.producerRegisters, NVVM::SetMaxRegisterAction::decrease);
+        ifThen(isFirst, produce);
+      },
+      [&] {
+        setRegisters(roles.consumerRegisters, NVVM::SetMaxRegisterAction::increase);
+        consume();
+      });
 }
 
 void KernelBuilder::synchronizeBlock() { NVVM::Barrier0Op::create(*this); }

@@ -1,6 +1,7 @@
 // Kernels on an NVIDIA GPU: one stream, launches in their order, errors when the driver tells.
 #include "bpt/Runtime/Device.h"
 #include "Driver.h"
+#include "LaunchGraphs.h"
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/Sizes.h"
 #include <fmt/format.h>
@@ -28,6 +29,7 @@ public:
   explicit CudaDevice(std::shared_ptr<const Driver> driver) : driver(std::move(driver)) {}
 
   ~CudaDevice() override {
+    graphs.reset();
     if (stream)
       driver->cuStreamDestroy_v2(stream);
     if (module)
@@ -63,6 +65,7 @@ public:
       result = driver->cuCtxSetCurrent(context);
     if (!result)
       result = driver->cuStreamCreate(&stream, /*CU_STREAM_NON_BLOCKING=*/1);
+    graphs = std::make_unique<LaunchGraphs>(driver, stream);
     return driver->check(result, fmt::format("opening GPU 0, {}", name));
   }
 
@@ -82,6 +85,10 @@ public:
       if (Status status = driver->check(result, fmt::format("preparing kernel {}", inQuotes(kernel.name))); !status)
         return status;
       functions.push_back(function);
+      parameters.emplace_back();
+      for (Parameter parameter;; parameters.back().push_back(parameter))
+        if (driver->cuFuncGetParamInfo(function, parameters.back().size(), &parameter.offset, &parameter.bytes))
+          break; // there are no more
     }
     return {};
   }
@@ -117,26 +124,35 @@ public:
                          "copying to the GPU");
   }
   Status copyOut(void *to, const void *from, int64_t bytes) override {
+    if (Status status = submit(); !status)
+      return status;
     return driver->check(driver->cuMemcpyDtoHAsync_v2(to, toAddress(from), static_cast<size_t>(bytes), stream),
                          "copying from the GPU");
   }
 
   Status beginRun(std::vector<Memory>) override {
     last = -1;
+    graphs->clear();
     return driver->check(driver->cuCtxSetCurrent(context), "choosing the GPU");
   }
 
+  /// Launches begin together, when somebody waits for what they do.
   Status launch(const KernelLaunch &request) override {
     last = request.kernel;
-    CUresult result = driver->cuLaunchKernel(
-        functions[static_cast<size_t>(request.kernel)], static_cast<unsigned>(request.grid[0]),
-        static_cast<unsigned>(request.grid[1]), static_cast<unsigned>(request.grid[2]), static_cast<unsigned>(request.threads), 1,
-        1, static_cast<unsigned>(request.sharedBytes), stream, request.arguments, nullptr);
-    return driver->check(result, "launching " + describe(request.kernel));
+    auto kernel = static_cast<size_t>(request.kernel);
+    Launch launch{functions[kernel], request.kernel};
+    for (size_t i = 0; i < 3; ++i)
+      launch.grid[i] = static_cast<unsigned>(request.grid[i]);
+    launch.threads = static_cast<unsigned>(request.threads);
+    launch.sharedBytes = static_cast<unsigned>(request.sharedBytes);
+    graphs->add(launch, request.arguments, parameters[kernel]);
+    return {};
   }
 
   /// Errors of a kernel show when its stream is waited for: the last launch is the latest it can have been.
   Status endRun() override {
+    if (Status status = submit(); !status)
+      return status;
     std::string what = "running kernels";
     if (last >= 0)
       what += ", " + describe(last) + " being the last of them";
@@ -155,6 +171,10 @@ public:
   }
 
 private:
+  Status submit() {
+    return graphs->submit(parameters, [this](int32_t kernel) { return describe(kernel); });
+  }
+
   static CUdeviceptr toAddress(const void *memory) { return reinterpret_cast<CUdeviceptr>(memory); }
 
   std::string describe(int32_t kernel) const {
@@ -171,6 +191,8 @@ private:
   int32_t last = -1;
   std::vector<KernelInfo> kernels;
   std::vector<CUfunction> functions;
+  std::vector<std::vector<Parameter>> parameters; ///< of each kernel
+  std::unique_ptr<LaunchGraphs> graphs;
 };
 } // namespace
 

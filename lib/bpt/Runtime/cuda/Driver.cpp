@@ -5,7 +5,7 @@
 
 namespace bpt::cuda {
 
-/// CUDA 12.3 is the first whose driver takes the PTX (8.3 and later) and tensor maps that programs use; 8.4 came with 12.4.
+/// CUDA 12.4 brought PTX 8.4, which programs are written in, and cuFuncGetParamInfo.
 static constexpr int leastVersion = 12040;
 static constexpr CUresult outOfMemory = 2; // CUDA_ERROR_OUT_OF_MEMORY
 
