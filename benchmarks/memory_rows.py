@@ -1,5 +1,5 @@
 """The rows of `./dev bench memory`: plans against what runs allocate and what is resident, budgets, the price of blocks, packing."""
-import array, json, os, re, subprocess, tempfile, threading, time
+import array, json, math, os, random, re, subprocess, tempfile, threading, time
 from statistics import median
 
 import ours, paper
@@ -54,6 +54,21 @@ def values(path):
                 f.seek(start + begin)
                 tensors[name] = array.array({"F32": "f", "F64": "d"}[entry["dtype"]], f.read(end - begin))
         return tensors
+
+
+def write_parameters(graph, path):
+    """Weights as training begins with, to a safetensors file: with those of size 1 each layer makes roundings larger."""
+    signature = re.search(r"func.func @loss\((.*)\) -> ", open(graph).read()).group(1)
+    header, data, draw = {}, bytearray(), random.Random(1)
+    for shape, name in re.findall(r"tensor<((?:\d+x)*)f32> \{[^}]*bpt.name = \"([^\"]*)\"", signature):
+        sizes = [int(size) for size in shape.split("x") if size]
+        middle = 1.0 if len(sizes) == 1 and name.endswith("weight") else 0.0
+        begin = len(data)
+        data += array.array("f", (middle + 0.02 * draw.gauss(0, 1) for _ in range(math.prod(sizes)))).tobytes()
+        header[name] = {"dtype": "F32", "shape": sizes, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text + data)
 
 
 def difference(a, b):
@@ -194,9 +209,11 @@ def budgets(arguments):
                 path = graph(arguments.bin, where, context=context, **SMALL)
                 goal = {"goal": f"a program within {memory} is found, gradients within {limit:.1e} of the plain program's"}
                 outputs = [os.path.join(where, f"{name}.safetensors") for name in ("within", "plain")]
+                inputs = os.path.join(where, "parameters.safetensors")
+                write_parameters(path, inputs)
                 try:
-                    report = run(arguments.bin, path, context, f"--memory={memory}", f"--outputs={outputs[0]}")
-                    run(arguments.bin, path, context, f"--outputs={outputs[1]}")
+                    report = run(arguments.bin, path, context, f"--memory={memory}", f"--inputs={inputs}", f"--outputs={outputs[0]}")
+                    run(arguments.bin, path, context, f"--inputs={inputs}", f"--outputs={outputs[1]}")
                 except ours.Failed as error:
                     return goal | {"error": str(error), "holds": False}
                 apart = difference(*outputs)

@@ -8,6 +8,10 @@ namespace bpt {
 void DeviceMirror::release() {
   for (size_t i = 0; i < blocks.size(); ++i)
     isShared[i] ? device.releaseShared(blocks[i]) : device.release(blocks[i]);
+  for (void *block : staging)
+    if (block)
+      device.releaseShared(block);
+  staging.clear();
   blocks.clear();
   isShared.clear();
   if (arenaBlock)
@@ -34,15 +38,22 @@ Status DeviceMirror::allocate(int64_t arenaBytes, const std::vector<ArgumentInfo
       return argument.takeError();
     blocks.push_back(*argument);
     isShared.push_back(shared);
+    staging.push_back(nullptr);
+    if (!shared && !isFloat(arguments[i].type)) {
+      Expected<void *> staged = device.allocateShared(bytes, what);
+      if (!staged)
+        return staged.takeError();
+      staging.back() = *staged;
+    }
   }
   return {};
 }
 
 Status DeviceMirror::copyIn(size_t i, const Tensor &argument) {
-  if (!isShared[i])
-    return device.copyIn(blocks[i], argument.data(), argument.bytes());
-  std::memcpy(blocks[i], argument.data(), static_cast<size_t>(argument.bytes()));
-  return {};
+  void *onHost = isShared[i] ? blocks[i] : staging[i];
+  if (onHost)
+    std::memcpy(onHost, argument.data(), static_cast<size_t>(argument.bytes()));
+  return isShared[i] ? Status() : device.copyIn(blocks[i], onHost ? onHost : argument.data(), argument.bytes());
 }
 
 } // namespace bpt

@@ -15,8 +15,9 @@ public:
   DeviceMirror(const DeviceMirror &) = delete;
   DeviceMirror &operator=(const DeviceMirror &) = delete;
 
-  /// Memory for an arena and arguments of these shapes; integers of rank 0 are where the host reads them, too. What was there before
-  /// is lost. Exit 4 when the device refuses.
+  /// Memory for an arena and arguments of these shapes; integers of rank 0 are where the host reads them, too, and other integers (tokens,
+  /// which change every step) come by way of memory that the device reads by itself. What was there before is lost. Exit 4 when the
+  /// device refuses.
   Status allocate(int64_t arenaBytes, const std::vector<ArgumentInfo> &arguments, const std::vector<Shape> &shapes,
                   const std::string &entry);
 
@@ -32,7 +33,8 @@ private:
   Device &device;
   void *arenaBlock = nullptr;
   std::vector<void *> blocks;
-  std::vector<bool> isShared; ///< of blocks
+  std::vector<bool> isShared;  ///< of blocks
+  std::vector<void *> staging; ///< of arguments, on the host; null: copied from where they are
 };
 
 } // namespace bpt

@@ -17,11 +17,14 @@ static void emitEmbedding(Emitter &e, Value ids, Value table, Value out) {
   Value columns = e.dim(out, 2), count = e.dim(table, 0);
   // An empty table has no row to read.
   Value rows = e.select(e.equal(count, e.index(0)), e.index(0), e.rows(out));
-  parallelRows(e, rows, columns, [&](Value row) {
-    Emitter::Values token = e.rowIndices(out, row);
-    Value id = loadId(e, ids, token, count);
-    e.columns(columns, [&](Value column, Value mask) {
-      e.store(e.load(table, {id, column}, mask), out, at(token, column), mask);
+  emitStreaming(e, out, [&](bool streams) {
+    parallelRows(e, rows, columns, [&](Value row) {
+      Emitter::Values token = e.rowIndices(out, row);
+      Value id = loadId(e, ids, token, count);
+      e.columns(columns, [&](Value column, Value mask) {
+        Value x = e.load(table, {id, column}, mask);
+        streams && !mask ? e.stream(x, out, at(token, column)) : e.store(x, out, at(token, column), mask);
+      });
     });
   });
 }

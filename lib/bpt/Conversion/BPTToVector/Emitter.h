@@ -104,6 +104,8 @@ public:
   Value load(Value memref, ValueRange indices, Value mask = {});
   /// Lanes to memory, rounded to the storage type.
   void store(Value vector, Value memref, ValueRange indices, Value mask = {});
+  /// The same past the caches, to an address that is a multiple of the stored vector's bytes.
+  void stream(Value vector, Value memref, ValueRange indices);
   /// One element, converted as above.
   Value loadScalar(Value memref, ValueRange indices);
   void storeScalar(Value scalar, Value memref, ValueRange indices);

@@ -11,7 +11,8 @@ namespace bpt {
 
 Value Emitter::scalar(double value) { return arith::ConstantOp::create(*this, getFloatAttr(accumulator, value)); }
 Value Emitter::splat(double value) {
-  return arith::ConstantOp::create(*this, DenseElementsAttr::get(vectorType, getFloatAttr(accumulator, value).getValue()));
+  return arith::ConstantOp::create(*this,
+                                   DenseElementsAttr::get(vectorType, getFloatAttr(accumulator, value).getValue()));
 }
 Value Emitter::splatInt(int64_t value) {
   unsigned bits = accumulator.getIntOrFloatBitWidth();
@@ -23,7 +24,8 @@ Value Emitter::broadcast(Value scalar) {
 }
 Value Emitter::maskFirst(Value count) { return vector::CreateMaskOp::create(*this, vectorOf(getI1Type()), count); }
 
-/// 16-bit floats are read and written as integers: LLVM would emulate masked and selected vectors of them with library calls.
+/// 16-bit floats are read and written as integers: LLVM would emulate masked and selected vectors of them with library
+/// calls.
 static Value asBits(Emitter &e, Value memref) {
   auto type = cast<MemRefType>(memref.getType());
   if (!type.getElementType().isBF16() && !type.getElementType().isF16())
@@ -54,28 +56,40 @@ Value Emitter::load(Value memref, ValueRange indices, Value mask) {
   }
   return expand(withElement(*this, value, element));
 }
+/// `value` rounded to the elements of `memref`, and both as the bits that are stored.
+static void toStored(Emitter &e, Value &value, Value &memref) {
+  value = e.round(value, cast<MemRefType>(memref.getType()).getElementType());
+  memref = asBits(e, memref);
+  value = withElement(e, value, cast<MemRefType>(memref.getType()).getElementType());
+}
+
 void Emitter::store(Value value, Value memref, ValueRange indices, Value mask) {
-  value = round(value, cast<MemRefType>(memref.getType()).getElementType());
-  memref = asBits(*this, memref);
-  value = withElement(*this, value, cast<MemRefType>(memref.getType()).getElementType());
+  toStored(*this, value, memref);
   if (mask)
     vector::MaskedStoreOp::create(*this, memref, indices, mask, value);
   else
     vector::StoreOp::create(*this, value, memref, indices);
 }
+
+void Emitter::stream(Value value, Value memref, ValueRange indices) {
+  toStored(*this, value, memref);
+  auto type = cast<VectorType>(value.getType());
+  auto bytes = static_cast<uint64_t>(type.getNumElements() * type.getElementTypeBitWidth() / 8);
+  vector::StoreOp::create(*this, value, memref, indices, /*nontemporal=*/true, llvm::MaybeAlign(bytes));
+}
+
 Value Emitter::loadScalar(Value memref, ValueRange indices) {
   Type element = cast<MemRefType>(memref.getType()).getElementType();
   Value value = memref::LoadOp::create(*this, asBits(*this, memref), indices);
   return expand(withElement(*this, value, element));
 }
 void Emitter::storeScalar(Value value, Value memref, ValueRange indices) {
-  value = round(value, cast<MemRefType>(memref.getType()).getElementType());
-  memref = asBits(*this, memref);
-  value = withElement(*this, value, cast<MemRefType>(memref.getType()).getElementType());
+  toStored(*this, value, memref);
   memref::StoreOp::create(*this, value, memref, indices);
 }
 
-//===--- storage types -------------------------------------------------------------------------------------------------===//
+//===--- storage types
+//-------------------------------------------------------------------------------------------------===//
 
 namespace {
 /// Integer arithmetic on scalars or vectors of one shape, for the conversions that LLVM would turn into library calls.
@@ -102,9 +116,7 @@ struct Bits {
   Value both(Value a, int64_t mask) const { return arith::AndIOp::create(e, a, constant(mask)); }
   Value either(Value a, Value b) const { return arith::OrIOp::create(e, a, b); }
   Value add(Value a, Value b) const { return arith::AddIOp::create(e, a, b); }
-  Value below(Value a, int64_t b) const {
-    return arith::CmpIOp::create(e, arith::CmpIPredicate::ult, a, constant(b));
-  }
+  Value below(Value a, int64_t b) const { return arith::CmpIOp::create(e, arith::CmpIPredicate::ult, a, constant(b)); }
   Value select(Value c, Value a, Value b) const { return arith::SelectOp::create(e, c, a, b); }
   Value from16(Value value) const { return arith::ExtUIOp::create(e, i32(), cast(value, e.getI16Type())); }
   Value to16(Value bits, Type element) const {
@@ -134,7 +146,8 @@ static Value roundHalf(const Bits &b, Value value, Type storage) {
   Value shifted = b.cast(b.e.addf(b.cast(magnitude, b.e.getF32Type()), half), b.e.getI32Type());
   Value tiny = b.add(shifted, b.constant(-0x3f000000LL));
   Value large = b.select(b.below(magnitude, 0x7f800001), b.constant(0x7c00), b.constant(0x7e00));
-  Value result = b.select(b.below(magnitude, 0x38800000), tiny, b.select(b.below(magnitude, 0x47800000), normal, large));
+  Value result =
+      b.select(b.below(magnitude, 0x38800000), tiny, b.select(b.below(magnitude, 0x47800000), normal, large));
   return b.to16(b.either(result, b.shr(b.both(bits, 0x80000000LL), 16)), storage);
 }
 
@@ -193,7 +206,8 @@ Value Emitter::round(Value value, Type storage) {
   return arith::TruncFOp::create(*this, b.of(storage), value);
 }
 
-//===--- tails ---------------------------------------------------------------------------------------------------------===//
+//===--- tails
+//---------------------------------------------------------------------------------------------------------===//
 
 void Emitter::columns(Value n, function_ref<void(Value, Value)> body) {
   columns(n, {}, [&](Value column, Value mask, ValueRange) {
@@ -204,7 +218,8 @@ void Emitter::columns(Value n, function_ref<void(Value, Value)> body) {
 
 Emitter::Values Emitter::columns(Value n, ValueRange init, function_ref<Values(Value, Value, ValueRange)> body) {
   Value full = mul(div(n, lanes), lanes);
-  Values carried = loop(index(0), full, lanes, init, [&](Value column, ValueRange values) { return body(column, {}, values); });
+  Values carried =
+      loop(index(0), full, lanes, init, [&](Value column, ValueRange values) { return body(column, {}, values); });
   auto tail = [&] { return body(full, maskFirst(sub(n, full)), carried); };
   if (init.empty()) {
     ifThen(less(full, n), [&] { (void)tail(); });
@@ -213,7 +228,8 @@ Emitter::Values Emitter::columns(Value n, ValueRange init, function_ref<Values(V
   return choose(less(full, n), tail, [&] { return carried; });
 }
 
-//===--- arithmetic ----------------------------------------------------------------------------------------------------===//
+//===--- arithmetic
+//----------------------------------------------------------------------------------------------------===//
 
 Value Emitter::fma(Value a, Value b, Value c) {
   if (!target.hasFma)
@@ -231,8 +247,10 @@ Value Emitter::minf(Value a, Value b) {
 
 Value Emitter::combineLanes(Value vector, function_ref<Value(Value, Value)> combine) {
   for (int64_t n = lanes / 2; n > 0; n /= 2) {
-    Value low = vector::ExtractStridedSliceOp::create(*this, vector, ArrayRef<int64_t>{0}, ArrayRef<int64_t>{n}, ArrayRef<int64_t>{1});
-    Value high = vector::ExtractStridedSliceOp::create(*this, vector, ArrayRef<int64_t>{n}, ArrayRef<int64_t>{n}, ArrayRef<int64_t>{1});
+    Value low = vector::ExtractStridedSliceOp::create(*this, vector, ArrayRef<int64_t>{0}, ArrayRef<int64_t>{n},
+                                                      ArrayRef<int64_t>{1});
+    Value high = vector::ExtractStridedSliceOp::create(*this, vector, ArrayRef<int64_t>{n}, ArrayRef<int64_t>{n},
+                                                       ArrayRef<int64_t>{1});
     vector = combine(low, high);
   }
   return vector::ExtractOp::create(*this, vector, ArrayRef<int64_t>{0});

@@ -63,7 +63,7 @@ static void emitNorm(Emitter &e, bool centered, double eps, const NormOperands &
   int64_t last = cast<MemRefType>(input.getType()).getRank() - 1;
   Norm norm{e, centered, eps, e.dim(input, last)};
   Value rows = e.rows(input);
-  parallelRows(e, rows, norm.columns, [&](Value row) {
+  auto emitRow = [&](Value row, bool streams) {
     Emitter::Values from = e.rowIndices(input, row), to = e.rowIndices(out, row);
     RowStatistics statistics = norm.getStatistics(input, from);
     Value mean = norm.broadcastMean(statistics), inverse = e.broadcast(statistics.inverse);
@@ -76,9 +76,11 @@ static void emitNorm(Emitter &e, bool centered, double eps, const NormOperands &
         n = e.mulf(n, e.load(o.weight, column, mask));
       if (o.bias)
         n = e.addf(n, e.load(o.bias, column, mask));
-      e.store(n, out, at(to, column), mask);
+      streams && !mask ? e.stream(n, out, at(to, column)) : e.store(n, out, at(to, column), mask);
     });
-  });
+  };
+  emitStreaming(e, out,
+                [&](bool streams) { parallelRows(e, rows, norm.columns, [&](Value row) { emitRow(row, streams); }); });
 }
 
 //===-- Gradients -----------------------------------------------------------------------------------------------===//

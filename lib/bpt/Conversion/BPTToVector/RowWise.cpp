@@ -29,8 +29,29 @@ void parallelRows(Emitter &e, Value rows, Value columns, function_ref<void(Value
 std::function<void(Value)> fetchNextRow(Emitter &e, Value memref, Value row, Value rows) {
   SmallVector<Value> next = e.rowIndices(memref, e.min(e.add(row, 1), e.sub(rows, 1)));
   return [&e, memref, next](Value column) {
-    memref::PrefetchOp::create(e, memref, at(next, column), /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    memref::PrefetchOp::create(e, memref, at(next, column), /*isWrite=*/false, /*localityHint=*/2,
+                               /*isDataCache=*/true);
   };
+}
+
+/// More than last-level caches have for one process, in bytes.
+static constexpr int64_t streamedBytes = 24 << 20;
+
+void emitStreaming(Emitter &e, Value out, function_ref<void(bool)> emit) {
+  auto type = cast<MemRefType>(out.getType());
+  if (e.target.hasWarps || type.getRank() == 0 || type.isDynamicDim(type.getRank() - 1) ||
+      type.getShape().back() % e.lanes)
+    return emit(false);
+  int64_t element = type.getElementTypeBitWidth() / 8;
+  auto shape = memref::ExtractStridedMetadataOp::create(e, out);
+  Value first = memref::ExtractAlignedPointerAsIndexOp::create(e, out), bytes = e.index(element);
+  Value rest = e.rem(e.add(first, e.mul(shape.getOffset(), element)), e.index(e.lanes * element));
+  for (Value stride : shape.getStrides().drop_back())
+    rest = e.add(rest, e.rem(stride, e.index(e.lanes)));
+  for (Value size : shape.getSizes())
+    bytes = e.mul(bytes, size);
+  Value isSmall = e.less(bytes, e.index(streamedBytes));
+  e.ifThen(e.equal(e.select(isSmall, e.index(1), rest), e.index(0)), [&] { emit(true); }, [&] { emit(false); });
 }
 
 Pieces::Pieces(Emitter &e, Value rows, Value columns)

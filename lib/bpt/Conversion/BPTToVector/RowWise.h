@@ -25,6 +25,11 @@ private:
 /// vector of columns.
 std::function<void(mlir::Value column)> fetchNextRow(Emitter &e, mlir::Value memref, mlir::Value row, mlir::Value rows);
 
+/// Emits a kernel that writes `out` once. `streams` is true where its stores of whole vectors should go past the caches (Emitter::stream):
+/// where `out` is larger than caches, a line would be read from memory only to be overwritten, and all its rows are whole vectors at
+/// aligned addresses. Both are asked when it runs.
+void emitStreaming(Emitter &e, mlir::Value out, llvm::function_ref<void(bool streams)> emit);
+
 /// Sums of `count` terms over columns [begin, end): scalars. `terms` gets a column and a mask (null for full vectors);
 /// its terms in lanes outside the mask are not counted. Four partial sums of vectors hide the latency of addition;
 /// their order is fixed.
