@@ -50,7 +50,7 @@ class Failed(Exception):
 
 class Runner:
     def __init__(self, options):
-        self.bin, self.machine, self.keep = options.bin, options.target, options.keep
+        self.bin, self.machine, self.keep, self.code = options.bin, options.target, options.keep, options.emulator_code
         self.worst = {}  # {what: (error, where)}
 
     def note_error(self, what, error, where):
@@ -85,8 +85,9 @@ class Runner:
         return {name: entry["max_rel"] for name, entry in json.loads(text).items()}
 
     def modes(self, dtype):
-        """Flags for the modes of the emulator. Kernels of their own work asynchronously: in every mode, and the largest errors count."""
-        return ["--emulator-mode=all"] if self.machine == "emulator" and dtype in ("bf16", "f16") else []
+        """Flags for the emulator. Kernels of their own work asynchronously: in every mode, and the largest errors count."""
+        flags = [f"--emulator-code={self.code}"] if self.machine == "emulator" else []
+        return flags + (["--emulator-mode=all"] if flags and dtype in ("bf16", "f16") else [])
 
     def each_errors(self, folder, target, *flags):
         """[{result: relative error}] of each line in folder/runs."""
@@ -347,6 +348,7 @@ def main():
     parser.add_argument("--bin", default=os.path.join(HERE, "../../build/bin"), help="folder of bpt's tools")
     parser.add_argument("--stage", action="append", dest="stages", choices=STAGES, help="may be given again; default: all but sizes")
     parser.add_argument("--target", default="cpu", help="what the stage 'target' runs on")
+    parser.add_argument("--emulator-code", default="emitted", choices=("emitted", "optimized"), help="what runs on the emulator")
     parser.add_argument("--only", default="", help="regular expression over 'stage case type'")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--keep", help="folder that keeps the files of each run")
@@ -360,7 +362,7 @@ def main():
         for group, results in zip(groups, pool.map(lambda group: runner.group(*group), groups)):
             stage = group[0]
             for case, note in results:
-                weight = 3 if stage == "sizes" and runner.modes(group[2]) else 1
+                weight = 3 if stage == "sizes" and "--emulator-mode=all" in runner.modes(group[2]) else 1
                 good, bad = good + weight * (note is None), bad + (note is not None)
                 if note is not None:
                     print(f"FAIL {stage} {case.name} {group[2]}: {note}\n     {case.describe()}", flush=True)

@@ -17,12 +17,17 @@ int main(int argc, char **argv) {
                  "eager | random | late: when asynchronous work of --target=emulator happens; all: each, with --check")
       ->capture_default_str();
   app.add_option("--emulator-seed", session.emulatorSeed, "of --emulator-mode=random")->capture_default_str();
+  app.add_option("--emulator-code", session.emulatorCode,
+                 "emitted | optimized: the kernels before or after the GPU compiler's optimiser")
+      ->capture_default_str();
   app.add_flag("--check", session.check, "also run the reference in f64 and report how far each result is from it");
   app.add_option("--runs", session.runs,
-                 "with --check: many runs of what is compiled once; each line of the file has the --shape, --inputs and --seed of one")
+                 "with --check: many runs of what is compiled once; each line of the file has the --shape, --inputs "
+                 "and --seed of one")
       ->type_name("FILE")
       ->default_str("one run");
-  app.add_option("--dump-stages-to", session.options.dumpStagesTo, "folder that gets the IR of each stage; default: none");
+  app.add_option("--dump-stages-to", session.options.dumpStagesTo,
+                 "folder that gets the IR of each stage; default: none");
   bpt::addRunOptions(app, session.run);
   app.footer("Exit codes: 0 ok, 1 bad input, 2 usage, 4 out of memory or over --memory, 5 input or output failed.");
   if (std::optional<int> code = bpt::parseCommandLine(app, argc, argv))
@@ -32,5 +37,8 @@ int main(int argc, char **argv) {
   if (!parsed)
     return bpt::reportError(app.get_name(), parsed.error());
   session.options.target = *parsed;
+  for (const char *flag : {"--emulator-mode", "--emulator-seed", "--emulator-code"})
+    if (app.count(flag) && *parsed != bpt::Target::Emulator)
+      return bpt::reportError(app.get_name(), bpt::usageError(std::string("expected --target=emulator with ") + flag));
   return bpt::runSession(app.get_name(), session);
 }

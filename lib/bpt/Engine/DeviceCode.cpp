@@ -14,16 +14,17 @@ using namespace mlir;
 namespace bpt {
 
 static Expected<std::unique_ptr<llvm::TargetMachine>> createNVPTXMachine() {
-  static bool initialized = (LLVMInitializeNVPTXTargetInfo(), LLVMInitializeNVPTXTarget(), LLVMInitializeNVPTXTargetMC(),
-                             LLVMInitializeNVPTXAsmPrinter(), true);
+  static bool initialized = (LLVMInitializeNVPTXTargetInfo(), LLVMInitializeNVPTXTarget(),
+                             LLVMInitializeNVPTXTargetMC(), LLVMInitializeNVPTXAsmPrinter(), true);
   (void)initialized;
   llvm::Triple triple("nvptx64-nvidia-cuda");
   std::string message;
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return badInput("this LLVM has no code generator for NVIDIA GPUs: " + message);
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, "sm_90a", "+ptx84", llvm::TargetOptions(), std::nullopt, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, "sm_90a", "+ptx84", llvm::TargetOptions(), std::nullopt, std::nullopt,
+                                  llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// Bodies of parallel loops go into their kernels: what they captured is then read from the kernel's parameters.
@@ -66,7 +67,19 @@ Expected<std::unique_ptr<llvm::Module>> takeKernels(ModuleOp module, llvm::LLVMC
   return result;
 }
 
+static void optimizeForGPU(llvm::Module &kernels, llvm::TargetMachine &machine) {
+  runLLVMPasses(kernels, &machine, [](llvm::PassBuilder &builder) {
+    return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3);
+  });
+}
+
 Expected<std::string> emitEmulatedObject(llvm::Module &kernels, const CompileOptions &options) {
+  if (options.emulator && options.emulator->optimized) {
+    Expected<std::unique_ptr<llvm::TargetMachine>> machine = createNVPTXMachine();
+    if (!machine)
+      return machine.takeError();
+    optimizeForGPU(kernels, **machine);
+  }
   Expected<std::unique_ptr<llvm::TargetMachine>> host = createTargetMachine(options);
   if (!host)
     return host.takeError();
@@ -80,9 +93,7 @@ Expected<std::string> emitPTX(llvm::Module &kernels) {
   Expected<std::unique_ptr<llvm::TargetMachine>> machine = createNVPTXMachine();
   if (!machine)
     return machine.takeError();
-  runLLVMPasses(kernels, machine->get(), [](llvm::PassBuilder &builder) {
-    return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3);
-  });
+  optimizeForGPU(kernels, **machine);
   return emitFile(kernels, **machine, llvm::CodeGenFileType::AssemblyFile);
 }
 
@@ -92,9 +103,10 @@ Expected<std::string> emitCudaImage(llvm::Module &kernels) {
     return ptx.takeError();
   if (findPtxas())
     return assembleKernels(*ptx);
-  static bool once = (llvm::errs() << "note: no ptxas on the path or in /usr/local/cuda/bin: the driver will compile the kernels "
-                                      "when they are loaded\n",
-                      true);
+  static bool once =
+      (llvm::errs() << "note: no ptxas on the path or in /usr/local/cuda/bin: the driver will compile the kernels "
+                       "when they are loaded\n",
+       true);
   (void)once;
   return *ptx + '\0';
 }
@@ -102,9 +114,11 @@ Expected<std::string> emitCudaImage(llvm::Module &kernels) {
 void embedDeviceCode(llvm::Module &module, llvm::StringRef image) {
   llvm::LLVMContext &context = module.getContext();
   llvm::Constant *bytes = llvm::ConstantDataArray::getString(context, image, /*AddNull=*/false);
-  new llvm::GlobalVariable(module, bytes->getType(), true, llvm::GlobalValue::ExternalLinkage, bytes, "bpt_device_code");
+  new llvm::GlobalVariable(module, bytes->getType(), true, llvm::GlobalValue::ExternalLinkage, bytes,
+                           "bpt_device_code");
   llvm::Constant *size = llvm::ConstantInt::get(llvm::Type::getInt64Ty(context), image.size());
-  new llvm::GlobalVariable(module, size->getType(), true, llvm::GlobalValue::ExternalLinkage, size, "bpt_device_code_size");
+  new llvm::GlobalVariable(module, size->getType(), true, llvm::GlobalValue::ExternalLinkage, size,
+                           "bpt_device_code_size");
 }
 
 } // namespace bpt

@@ -4,6 +4,12 @@
 
 namespace bpt {
 
+Expected<bool> parseEmulatorCode(const std::string &name) {
+  if (name != "emitted" && name != "optimized")
+    return usageError("unknown emulator code '" + name + "'; expected emitted or optimized");
+  return name == "optimized";
+}
+
 Expected<std::vector<emulator::Mode>> parseEmulatorModes(const std::string &name) {
   using Modes = std::vector<emulator::Mode>;
   if (name == "eager")
@@ -29,7 +35,8 @@ public:
 
   Status beginRun(std::vector<Memory> regions) override {
     memory = std::make_unique<emulator::GlobalMemory>();
-    std::stable_sort(regions.begin(), regions.end(), [](const Memory &a, const Memory &b) { return a.address < b.address; });
+    std::stable_sort(regions.begin(), regions.end(),
+                     [](const Memory &a, const Memory &b) { return a.address < b.address; });
     uint8_t *end = nullptr;
     for (const Memory &region : regions) {
       auto *begin = static_cast<uint8_t *>(region.address);
@@ -75,10 +82,12 @@ public:
                                 : info.swizzle == 64 ? emulator::Swizzle::B64
                                 : info.swizzle == 32 ? emulator::Swizzle::B32
                                                      : emulator::Swizzle::None;
-    std::vector<uint64_t> sizes(info.sizes.begin(), info.sizes.end()), strides(info.strides.begin(), info.strides.end());
+    std::vector<uint64_t> sizes(info.sizes.begin(), info.sizes.end()),
+        strides(info.strides.begin(), info.strides.end());
     std::vector<uint32_t> box(info.box.begin(), info.box.end());
     return emulator::encodeTensorMap(*static_cast<emulator::TensorMap *>(map), info.base, type,
-                                     static_cast<uint32_t>(sizes.size()), sizes.data(), strides.data(), box.data(), swizzle);
+                                     static_cast<uint32_t>(sizes.size()), sizes.data(), strides.data(), box.data(),
+                                     swizzle);
   }
 
   Status endRun() override { return {}; }
@@ -100,7 +109,8 @@ Expected<std::shared_ptr<Device>> createEmulatorDevice(const Manifest &manifest,
       return badInput("the code of kernel '" + kernel.name + "' is missing");
     code.push_back(reinterpret_cast<emulator::KernelFunction>(address));
   }
-  return std::shared_ptr<Device>(std::make_shared<EmulatorDevice>(manifest.kernels, std::move(code), std::move(options)));
+  return std::shared_ptr<Device>(
+      std::make_shared<EmulatorDevice>(manifest.kernels, std::move(code), std::move(options)));
 }
 
 } // namespace bpt

@@ -153,6 +153,10 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   options.emulator = std::make_shared<EmulatorOptions>();
   options.emulator->mode = modes->front();
   options.emulator->seed = static_cast<uint64_t>(request.emulatorSeed);
+  Expected<bool> optimized = parseEmulatorCode(request.emulatorCode);
+  if (!optimized)
+    return optimized.takeError();
+  options.emulator->optimized = *optimized;
   std::string ignored; // the run warns
   options.threads = chooseThreads(request.run.threads, request.run.ompNumThreads, ignored);
   options.emulator->hostThreads = static_cast<int>(options.threads);
