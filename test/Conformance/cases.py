@@ -185,8 +185,8 @@ def target_dense():
 # Sizes for what is compiled once: a program's dynamic sizes take many values.
 
 LENGTHS = (1, 1, 2, 3, 7, 8, 9, 16, 31, 32, 33, 63, 64, 65, 80, 96, 100, 111, 127, 128, 129, 144, 160, 191, 192, 193, 223, 255, 256, 257, 300, 385)
-BATCHES = (1, 1, 1, 2, 2, 3, 0)  # an empty one now and then
-MOST_TILES = 8  # tiles of 64 x 128 scores in an attention
+BATCHES = (1, 1, 1, 2, 2, 3)
+MOST_TILES = 8  # tiles of 64 x 128 scores in an attention, or two for each head where that is more
 MOST_ROWS = 260  # of other ops
 
 
@@ -195,14 +195,14 @@ def is_resizable(case):
     return "dynamic" in case.parameters and case.parameters.get("rows") != () and case.parameters.get("scale", 0) <= 1
 
 
-def draw_sizes(draw, p):
+def draw_sizes(draw, p, batches=BATCHES):
     """Values for the dynamic sizes of a case with parameters `p`, about as much work each time."""
-    for _ in range(1000):
-        batch, rows, columns = draw.choice(BATCHES), draw.choice(LENGTHS), draw.choice(LENGTHS)
+    while True:
+        batch, rows, columns = draw.choice(batches), draw.choice(LENGTHS), draw.choice(LENGTHS)
         if "T" in p:
-            if p["bias"] and columns == 1:
-                continue  # see target_attention
-            if batch * p["H"] * math.ceil(rows / 64) * math.ceil(columns / 128) * math.ceil(p["D"] / 128) <= MOST_TILES:
+            head = p["H"] * math.ceil(p["D"] / 128)
+            fits = batch * head * math.ceil(rows / 64) * math.ceil(columns / 128) <= max(MOST_TILES, 2 * head)
+            if fits and (columns > 1 or not p["bias"]):  # see target_attention
                 return {"B": batch, "S": rows, "T": columns}
         elif "rows" not in p:
             if batch * rows <= MOST_ROWS:
@@ -211,14 +211,13 @@ def draw_sizes(draw, p):
             sizes = (batch, rows, draw.choice((1, 2, 3)))[-len(p["rows"]):] if len(p["rows"]) != 1 else (rows,)
             if math.prod(sizes) <= MOST_ROWS:
                 return {"rows": sizes, **({"count": math.prod(sizes) + 3} if p.get("count") is not None else {})}
-    return {"B": 1, "S": 1, "T": 2}  # so many heads that no more than a column each is little work
 
 
 def resized(case, number):
-    """`number` cases with the sizes of `case` dynamic and drawn: all of one program."""
+    """`number` cases with the sizes of `case` dynamic: its own, an empty batch, and others that are drawn. All are of one program."""
     draw = random.Random(case.name + case.parameters["dtype"])
-    return [Case(case.op, case.name[len(case.op):], {**case.parameters, **(draw_sizes(draw, case.parameters) if index else {}), "dynamic": True})
-            for index in range(number)]
+    sizes = [{}, draw_sizes(draw, case.parameters, (0,))] + [draw_sizes(draw, case.parameters) for _ in range(number - 2)]
+    return [Case(case.op, case.name[len(case.op):], {**case.parameters, **own, "dynamic": True}) for own in sizes]
 
 
 # Whole models: bpt-gen flags, how the layers are formed.

@@ -1,7 +1,7 @@
 // Kernels on an NVIDIA GPU: one stream, launches in their order, errors when the driver tells.
-#include "bpt/Runtime/Device.h"
 #include "Driver.h"
 #include "LaunchGraphs.h"
+#include "bpt/Runtime/Device.h"
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/Sizes.h"
 #include <fmt/format.h>
@@ -12,13 +12,14 @@ namespace {
 using namespace cuda;
 
 // Numbers of cuda.h.
-constexpr int attributeMajor = 75, attributeMinor = 76;          // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
-constexpr int attributeMultiprocessors = 16;                     // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
-constexpr int functionSharedBytes = 8;                           // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-constexpr int optionErrorLog = 5, optionErrorLogBytes = 6;       // CU_JIT_ERROR_LOG_BUFFER, .._SIZE_BYTES
-constexpr int mapFloat16 = 6, mapFloat32 = 7, mapBfloat16 = 9;   // CU_TENSOR_MAP_DATA_TYPE_..
-constexpr int mapSwizzle128 = 3;                                 // CU_TENSOR_MAP_SWIZZLE_128B; 1 and 2: 32 and 64 bytes
-constexpr int mapPromotion256 = 3;                               // CU_TENSOR_MAP_L2_PROMOTION_L2_256B
+constexpr int attributeMajor = 75, attributeMinor = 76;        // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+constexpr int attributeMultiprocessors = 16;                   // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+constexpr CUresult invalidValue = 1;                           // CUDA_ERROR_INVALID_VALUE
+constexpr int functionSharedBytes = 8;                         // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+constexpr int optionErrorLog = 5, optionErrorLogBytes = 6;     // CU_JIT_ERROR_LOG_BUFFER, .._SIZE_BYTES
+constexpr int mapFloat16 = 6, mapFloat32 = 7, mapBfloat16 = 9; // CU_TENSOR_MAP_DATA_TYPE_..
+constexpr int mapSwizzle128 = 3;                               // CU_TENSOR_MAP_SWIZZLE_128B; 1 and 2: 32 and 64 bytes
+constexpr int mapPromotion256 = 3;                             // CU_TENSOR_MAP_L2_PROMOTION_L2_256B
 /// What a block may have (CUDA programming guide, compute capability 9.0).
 constexpr int mostSharedBytes = 227 << 10;
 /// Warps of each multiprocessor that run items of loops: enough to hide latency, few enough for their scratch.
@@ -43,8 +44,9 @@ public:
     if (Status status = driver->check(driver->cuDeviceGetCount(&count), "counting GPUs"); !status)
       return status;
     if (count == 0)
-      return badInput("expected an NVIDIA GPU for --target=cuda, but the driver has none (CUDA_VISIBLE_DEVICES may hide it); use "
-                      "--target=emulator or --target=cpu");
+      return badInput(
+          "expected an NVIDIA GPU for --target=cuda, but the driver has none (CUDA_VISIBLE_DEVICES may hide it); use "
+          "--target=emulator or --target=cpu");
     char name[256] = "";
     CUresult result = driver->cuDeviceGet(&device, 0);
     if (!result)
@@ -58,8 +60,9 @@ public:
     if (Status status = driver->check(result, "asking for the GPU's properties"); !status)
       return status;
     if (major != 9 || minor != 0)
-      return badInput(fmt::format("expected a Hopper GPU (sm_90: H100, H200), but GPU 0 is {} (sm_{}{}); kernels for others do not exist",
-                                  name, major, minor));
+      return badInput(fmt::format(
+          "expected a Hopper GPU (sm_90: H100, H200), but GPU 0 is {} (sm_{}{}); kernels for others do not exist", name,
+          major, minor));
     result = driver->cuDevicePrimaryCtxRetain(&context, device);
     if (!result)
       result = driver->cuCtxSetCurrent(context);
@@ -85,10 +88,10 @@ public:
       if (Status status = driver->check(result, fmt::format("preparing kernel {}", inQuotes(kernel.name))); !status)
         return status;
       functions.push_back(function);
-      parameters.emplace_back();
-      for (Parameter parameter;; parameters.back().push_back(parameter))
-        if (driver->cuFuncGetParamInfo(function, parameters.back().size(), &parameter.offset, &parameter.bytes))
-          break; // there are no more
+      Expected<std::vector<Parameter>> found = findParameters(function, kernel.name);
+      if (!found)
+        return found.takeError();
+      parameters.push_back(found.take());
     }
     return {};
   }
@@ -102,8 +105,10 @@ public:
     if (result) {
       size_t free = 0, total = 0;
       driver->cuMemGetInfo_v2(&free, &total);
-      return driver->check(result, fmt::format("{} needs {} of GPU memory, and {} of {} are free", what, formatBytes(bytes),
-                                               formatBytes(static_cast<int64_t>(free)), formatBytes(static_cast<int64_t>(total))))
+      return driver
+          ->check(result,
+                  fmt::format("{} needs {} of GPU memory, and {} of {} are free", what, formatBytes(bytes),
+                              formatBytes(static_cast<int64_t>(free)), formatBytes(static_cast<int64_t>(total))))
           .takeError();
     }
     return reinterpret_cast<void *>(address);
@@ -112,7 +117,8 @@ public:
   Expected<void *> allocateShared(int64_t bytes, const std::string &what) override {
     void *address = nullptr; // with unified addressing it is the kernels' address, too
     constexpr unsigned portableAndMapped = 3;
-    CUresult result = driver->cuMemHostAlloc(&address, static_cast<size_t>(std::max<int64_t>(bytes, 1)), portableAndMapped);
+    CUresult result =
+        driver->cuMemHostAlloc(&address, static_cast<size_t>(std::max<int64_t>(bytes, 1)), portableAndMapped);
     if (Status status = driver->check(result, what); !status)
       return status.takeError();
     return address;
@@ -162,15 +168,27 @@ public:
   Status fillTensorMap(void *map, const TensorMapInfo &info) override {
     int type = info.element == DataType::BF16 ? mapBfloat16 : info.element == DataType::F16 ? mapFloat16 : mapFloat32;
     int swizzle = info.swizzle == 0 ? 0 : info.swizzle == 32 ? 1 : info.swizzle == 64 ? 2 : mapSwizzle128;
-    std::vector<uint64_t> sizes(info.sizes.begin(), info.sizes.end()), strides(info.strides.begin(), info.strides.end());
+    std::vector<uint64_t> sizes(info.sizes.begin(), info.sizes.end()),
+        strides(info.strides.begin(), info.strides.end());
     std::vector<uint32_t> box(info.box.begin(), info.box.end()), steps(sizes.size(), 1);
-    return driver->check(driver->cuTensorMapEncodeTiled(map, type, static_cast<unsigned>(sizes.size()), info.base, sizes.data(),
-                                                        strides.data(), box.data(), steps.data(), /*interleave=*/0, swizzle,
-                                                        mapPromotion256, /*fill=*/0),
+    return driver->check(driver->cuTensorMapEncodeTiled(map, type, static_cast<unsigned>(sizes.size()), info.base,
+                                                        sizes.data(), strides.data(), box.data(), steps.data(),
+                                                        /*interleave=*/0, swizzle, mapPromotion256, /*fill=*/0),
                          "describing a tensor for the TMA unit");
   }
 
 private:
+  Expected<std::vector<Parameter>> findParameters(CUfunction function, const std::string &name) {
+    std::vector<Parameter> found;
+    for (Parameter parameter;; found.push_back(parameter)) {
+      CUresult result = driver->cuFuncGetParamInfo(function, found.size(), &parameter.offset, &parameter.bytes);
+      if (result == invalidValue) // there are no more
+        return found;
+      if (Status status = driver->check(result, "asking for the parameters of kernel " + inQuotes(name)); !status)
+        return status.takeError();
+    }
+  }
+
   Status submit() {
     return graphs->submit(parameters, [this](int32_t kernel) { return describe(kernel); });
   }
