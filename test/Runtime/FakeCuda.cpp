@@ -1,5 +1,6 @@
 // A CUDA driver for tests: it has memory of its own, launches nothing, and fails as FAKE_CUDA says.
 //   FAKE_CUDA=old|none|ampere|full|crash   an old driver, no GPU, a GPU that is no Hopper, no free memory, a kernel that fails
+//   FAKE_CUDA=tokens                       says what is copied in pieces of 192 bytes
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -40,6 +41,8 @@ int cuMemHostAlloc(void **address, size_t bytes, unsigned) { return *address = s
 int cuMemFreeHost(void *address) { return std::free(address), 0; }
 int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *) {
   std::memcpy(reinterpret_cast<void *>(to), from, bytes);
+  if (is("tokens") && bytes == 192)
+    std::fprintf(stderr, "copy of %d ..\n", *static_cast<const int *>(from));
   return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *) {

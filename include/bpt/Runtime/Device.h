@@ -63,6 +63,9 @@ public:
     std::string name;
     bool written;
   };
+  /// Begins what was launched so far, without waiting for it.
+  virtual Status start() { return {}; }
+
   /// A run of an entry begins. Regions may lie within others.
   virtual Status beginRun(std::vector<Memory> memory) = 0;
 

@@ -53,6 +53,10 @@ public:
   /// Brings what runs have updated to the tensors they were given, after keepUpdates(true); nothing to do elsewhere.
   Status fetchUpdates();
 
+  /// On a device with memory of its own: each run calls `work` once everything is started, before it waits. Integer arguments have been
+  /// copied by then and may change.
+  void whileRunning(std::function<void()> work);
+
   /// On a device with memory of its own: later runs take the arguments that the last one copied there and leave the results there; what
   /// they return is not filled in. For measuring; false ends it.
   void stayOnDevice(bool stay);

@@ -52,6 +52,8 @@ public:
 
   /// Runs step `number` (from 1), updating the state in place.
   Expected<StepResult> runStep(int64_t number, double lr, int64_t seed);
+  /// On a device with memory of its own: each step calls `work` while it runs; the next batch may be filled in.
+  void whileStepRuns(std::function<void()> work) { train->whileRunning(std::move(work)); }
 
   /// The loss of the first micro-batch in tokens() and targets(), without any update.
   Expected<double> validate();

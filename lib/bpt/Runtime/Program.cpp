@@ -34,6 +34,7 @@ struct Entry::Impl {
   std::unique_ptr<ThreadPool> threads;
   Profile *profile = nullptr;
   bool staysOnDevice = false, keepsUpdates = false;
+  std::function<void()> whileRunning;
   std::vector<Tensor> updated; // what the device has newer values of
 
   Status takeShapes(const std::vector<Shape> &given);
@@ -158,6 +159,7 @@ const EntryInfo &Entry::info() const { return *impl->info; }
 const Plan &Entry::plan() const { return impl->plan; }
 const std::vector<Shape> &Entry::resultShapes() const { return impl->results; }
 void Entry::keepUpdates(bool keep) { impl->keepsUpdates = keep; }
+void Entry::whileRunning(std::function<void()> work) { impl->whileRunning = std::move(work); }
 void Entry::stayOnDevice(bool stay) { impl->staysOnDevice = stay; }
 void Entry::profileInto(Profile *profile) { impl->profile = profile; }
 int64_t Entry::flops() const { return impl->flops; }
@@ -247,6 +249,10 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
       if (Status status = mirror->copyIn(i, arguments[i]); !status)
         return status.takeError();
   int32_t result = code(&context, mirror->arguments().data(), dims.data(), mirror->arena(), plan.offsets.data());
+  if (Status status = device.start(); !status && !context.failure)
+    context.failure = status.takeError();
+  if (whileRunning && !context.failure)
+    whileRunning();
   std::vector<Tensor> values;
   for (size_t i = 0; i < results.size() && !context.failure; ++i) {
     const ResultInfo &info = this->info->results[i];

@@ -55,11 +55,12 @@ private:
   // Trainer.cpp
   Status loop();
   Status takeStep(int64_t step);
+  Status readBatch(int64_t step);
   Status validate(int64_t step);
   Status sample(int64_t step);
   Status save(int64_t step);
   Status writeLossPlot();
-  Error notFinite(int64_t step, const char *what, double value) const;
+  Error notFinite(int64_t step, const char *what, double value);
   void summarize(int64_t step, double seconds);
   std::string newestCheckpoint() const;
   CheckpointState checkpointState(int64_t step) const { return {step, options.seed, numericalConfiguration(options)}; }
@@ -75,6 +76,7 @@ private:
   int64_t start = 0;            ///< steps done before this run
   bool finished = false;        ///< nothing is left to do
   std::optional<int64_t> saved; ///< step of the newest complete checkpoint
+  std::optional<int64_t> batchOf; ///< the step whose batch the program has; none after another was read
 
   std::vector<TrainedParameter> early; ///< parameters by the signature of the loss graph
   BatchShape batch;

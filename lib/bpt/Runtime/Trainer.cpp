@@ -28,12 +28,24 @@ std::string TrainRun::newestCheckpoint() const {
   return saved ? fmt::format("the newest complete checkpoint is step-{}", *saved) : "there is no checkpoint yet";
 }
 
-Error TrainRun::notFinite(int64_t step, const char *what, double value) const {
+/// The batch of `step`, if it is not there yet.
+Status TrainRun::readBatch(int64_t step) {
+  if (batchOf == step)
+    return {};
+  batchOf.reset();
+  Status status = data->readStep(step, program->tokens(), program->targets());
+  if (status)
+    batchOf = step;
+  return status;
+}
+
+Error TrainRun::notFinite(int64_t step, const char *what, double value) {
   std::string message = fmt::format("the {} is {} at step {}", what,
                                     std::isnan(value) ? "nan"
                                     : value > 0       ? "inf"
                                                       : "-inf",
                                     step);
+  (void)readBatch(step); // the next one may be there already; one that cannot be read is another's error
   const int32_t *targets = program->targets();
   if (std::all_of(targets, targets + batch.tokens(), [&](int32_t t) { return t == program->ignoredTarget(); }))
     message += ": the batch has no valid target, all are the ignored one";
@@ -46,7 +58,7 @@ Status TrainRun::takeStep(int64_t step) {
   StepMetrics row;
   {
     TimedPart time(profile.data);
-    if (Status status = data->readStep(step, program->tokens(), program->targets()); !status)
+    if (Status status = readBatch(step); !status)
       return status;
     row.seconds = time.seconds();
   }
@@ -83,6 +95,7 @@ Status TrainRun::validate(int64_t step) {
     // A resumed run repeats a validation that was cut off; after the last step there is no resuming.
     if (interruptSignal() && step != options.lastStep())
       return {};
+    batchOf.reset();
     if (Status status = validData->readInOrder(i, program->tokens(), program->targets()); !status)
       return status;
     Expected<double> loss = program->validate();
@@ -190,6 +203,11 @@ Status TrainRun::loop() {
       return status;
 
   int64_t step = start;
+  // A batch that cannot be read is an error when its step begins.
+  program->whileStepRuns([&] {
+    if (step < last)
+      (void)readBatch(step + 1);
+  });
   while (step < last && !interruptSignal()) {
     if (Status status = takeStep(++step); !status)
       return status;

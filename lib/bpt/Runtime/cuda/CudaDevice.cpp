@@ -130,7 +130,7 @@ public:
                          "copying to the GPU");
   }
   Status copyOut(void *to, const void *from, int64_t bytes) override {
-    if (Status status = submit(); !status)
+    if (Status status = start(); !status)
       return status;
     return driver->check(driver->cuMemcpyDtoHAsync_v2(to, toAddress(from), static_cast<size_t>(bytes), stream),
                          "copying from the GPU");
@@ -155,9 +155,13 @@ public:
     return {};
   }
 
+  Status start() override {
+    return graphs->submit(parameters, [this](int32_t kernel) { return describe(kernel); });
+  }
+
   /// Errors of a kernel show when its stream is waited for: the last launch is the latest it can have been.
   Status endRun() override {
-    if (Status status = submit(); !status)
+    if (Status status = start(); !status)
       return status;
     std::string what = "running kernels";
     if (last >= 0)
@@ -187,10 +191,6 @@ private:
       if (Status status = driver->check(result, "asking for the parameters of kernel " + inQuotes(name)); !status)
         return status.takeError();
     }
-  }
-
-  Status submit() {
-    return graphs->submit(parameters, [this](int32_t kernel) { return describe(kernel); });
   }
 
   static CUdeviceptr toAddress(const void *memory) { return reinterpret_cast<CUdeviceptr>(memory); }
