@@ -8,10 +8,10 @@
 namespace bpt {
 
 std::optional<std::string> findPtxas() {
-  for (llvm::ArrayRef<llvm::StringRef> paths : {llvm::ArrayRef<llvm::StringRef>(), llvm::ArrayRef<llvm::StringRef>("/usr/local/cuda/bin")})
-    if (llvm::ErrorOr<std::string> program = llvm::sys::findProgramByName("ptxas", paths))
-      return *program;
-  return std::nullopt;
+  llvm::ErrorOr<std::string> program = llvm::sys::findProgramByName("ptxas");
+  if (!program)
+    program = llvm::sys::findProgramByName("ptxas", {"/usr/local/cuda/bin"});
+  return program ? std::optional(*program) : std::nullopt;
 }
 
 /// A file of its own with `text`, removed by the caller.

@@ -93,6 +93,8 @@ static Status checkFlags(const SessionRequest &request) {
     return usageError("expected --profile or --check, but got both");
   if (request.check && request.run.bench > 0)
     return usageError("expected --bench or --check, but got both");
+  if (request.run.plan && (request.check || !request.run.expected.empty()))
+    return usageError("expected --plan without --check and --expected: a plan runs nothing");
   if (!request.runs.empty() && !request.check)
     return usageError("expected --check with --runs");
   if (!request.runs.empty() && !request.run.outputs.empty())

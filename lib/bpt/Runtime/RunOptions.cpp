@@ -4,10 +4,9 @@
 #include "bpt/Runtime/Sizes.h"
 #include "bpt/Runtime/Threads.h"
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <charconv>
 #include <fmt/format.h>
-#include <fstream>
+#include <sstream>
 
 namespace bpt {
 
@@ -108,13 +107,17 @@ void addRunOptions(CLI::App &app, RunRequest &request) {
   app.add_flag("--json", request.json, "print JSON");
 }
 
+/// A line takes some hundreds of bytes.
+static constexpr int64_t mostRunBytes = 16 << 20;
+
 Expected<std::vector<RunRequest>> readRuns(const std::string &path, const RunRequest &base) {
-  std::ifstream file(path);
-  if (!file)
-    return fileError(path, "open", errno);
+  Expected<std::string> text = readFile(path, mostRunBytes);
+  if (!text)
+    return text.takeError();
+  std::istringstream lines(*text);
   std::vector<RunRequest> runs;
   std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
+  for (int number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos)
       continue;
     RunRequest run = base;
@@ -128,8 +131,6 @@ Expected<std::vector<RunRequest>> readRuns(const std::string &path, const RunReq
     }
     runs.push_back(std::move(run));
   }
-  if (file.bad())
-    return fileError(path, "read", errno);
   if (runs.empty())
     return badInput(path + ": expected a run on each line, but the file is empty");
   return runs;
