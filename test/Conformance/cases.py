@@ -202,7 +202,9 @@ def draw_sizes(draw, p, batches=BATCHES):
         if "T" in p:
             head = p["H"] * math.ceil(p["D"] / 128)
             fits = batch * head * math.ceil(rows / 64) * math.ceil(columns / 128) <= max(MOST_TILES, 2 * head)
-            if fits and (columns > 1 or not p["bias"]):  # see target_attention
+            # See target_attention: rows that see one column only add nothing but rounding to the gradient of a bias. A third of the
+            # columns is in a row's segment.
+            if fits and (not p["bias"] or columns >= (7 if p["segments"] else 2)):
                 return {"B": batch, "S": rows, "T": columns}
         elif "rows" not in p:
             if batch * rows <= MOST_ROWS:
