@@ -47,3 +47,23 @@ func.func @no_cast(%m: memref<*xbf16>) {
     -> !nvgpu.tensormap.descriptor<tensor = memref<64x64xbf16, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
   return
 }
+
+// -----
+
+// A copy and the wait for it.
+// CHECK-LABEL: func.func @copy
+// CHECK: %[[NUMBER:.*]] = call @bpt_begin_copy(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) : (!llvm.ptr, !llvm.ptr, !llvm.ptr, i64) -> i64
+// CHECK-NEXT: call @bpt_wait_copy(%{{.*}}, %[[NUMBER]]) : (!llvm.ptr, i64) -> ()
+func.func @copy(%from: memref<?x4xf32>, %to: memref<?x4xf32>) {
+  %token = gpu.memcpy async %to, %from : memref<?x4xf32>, memref<?x4xf32>
+  gpu.wait [%token]
+  return
+}
+
+// -----
+
+func.func @never_waited(%from: memref<4xf32>, %to: memref<4xf32>) {
+  // expected-error @below {{expected an asynchronous copy that depends on no token, and that gpu.wait waits for by itself}}
+  %token = gpu.memcpy async %to, %from : memref<4xf32>, memref<4xf32>
+  return
+}

@@ -34,6 +34,10 @@ public:
       smaller.grid = {1, 1, 1};
     return device->launch(smaller);
   }
+  Expected<int64_t> beginCopy(void *to, const void *from, int64_t bytes) override {
+    return device->beginCopy(to, from, bytes);
+  }
+  Status waitCopy(int64_t number) override { return device->waitCopy(number); }
   Status fillTensorMap(void *map, const TensorMapInfo &info) override { return device->fillTensorMap(map, info); }
   Status beginRun(std::vector<Memory> memory) override { return device->beginRun(std::move(memory)); }
   Status endRun() override { return device->endRun(); }

@@ -1,5 +1,6 @@
 // A CUDA driver for tests: it has memory of its own, launches nothing, and fails as FAKE_CUDA says.
-//   FAKE_CUDA=old|none|ampere|full|crash   an old driver, no GPU, a GPU that is no Hopper, no free memory, a kernel that fails
+//   FAKE_CUDA=old|none|ampere|full|crash   an old driver, no GPU, one that is no Hopper, no free memory, a failing kernel
+//   FAKE_CUDA=copies                       says what is copied beside the kernels, and waited for
 //   FAKE_CUDA=tokens                       says what is copied in pieces of 192 bytes
 #include <cstdint>
 #include <cstdio>
@@ -49,6 +50,18 @@ int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *
   std::memcpy(to, reinterpret_cast<void *>(from), bytes);
   return 0;
 }
+int cuMemcpyAsync(unsigned long long to, unsigned long long from, size_t bytes, void *) {
+  std::memcpy(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes);
+  if (is("copies"))
+    std::fprintf(stderr, "copy of %zu bytes\n", bytes);
+  return 0;
+}
+int cuEventCreate(void **event, unsigned) { return *event = event, 0; }
+int cuEventDestroy_v2(void *) { return 0; }
+int cuEventRecord(void *, void *) { return 0; }
+int cuStreamWaitEvent(void *, void *, unsigned) {
+  return is("copies") ? std::fprintf(stderr, "wait for an event\n"), 0 : 0;
+}
 int cuStreamCreate(void **stream, unsigned) { return *stream = stream, 0; }
 int cuStreamSynchronize(void *) { return is("crash") ? illegalAddress : 0; }
 int cuStreamDestroy_v2(void *) { return 0; }
@@ -70,14 +83,15 @@ int cuGraphInstantiateWithFlags(void **executable, void *, unsigned long long) {
 int cuGraphLaunch(void *, void *) { return std::fprintf(stderr, "launch of a graph\n"), 0; }
 int cuGraphExecDestroy(void *) { return 0; }
 int cuGraphDestroy(void *) { return 0; }
-int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned, unsigned, unsigned bytes, void *,
-                   void **, void **) {
-  std::fprintf(stderr, "launch %s: %u x %u x %u blocks of %u threads, %u bytes\n", static_cast<char *>(function), x, y, z, threads,
-               bytes);
+int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned, unsigned,
+                   unsigned bytes, void *, void **, void **) {
+  std::fprintf(stderr, "launch %s: %u x %u x %u blocks of %u threads, %u bytes\n", static_cast<char *>(function), x, y,
+               z, threads, bytes);
   return 0;
 }
-int cuTensorMapEncodeTiled(void *, int type, unsigned rank, void *, const uint64_t *sizes, const uint64_t *strides,
+int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *, const uint64_t *sizes, const uint64_t *strides,
                            const uint32_t *box, const uint32_t *, int, int swizzle, int, int) {
+  std::memset(map, 0, 128);
   std::fprintf(stderr, "tensor map: type %d, swizzle %d, rank %u:", type, swizzle, rank);
   for (unsigned i = 0; i < rank; ++i)
     std::fprintf(stderr, " %llu (box %u)", static_cast<unsigned long long>(sizes[i]), box[i]);
@@ -85,11 +99,15 @@ int cuTensorMapEncodeTiled(void *, int type, unsigned rank, void *, const uint64
   return 0;
 }
 int cuGetErrorName(int error, const char **name) {
-  *name = error == outOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY" : error == illegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_INVALID_VALUE";
+  *name = error == outOfMemory      ? "CUDA_ERROR_OUT_OF_MEMORY"
+          : error == illegalAddress ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                                    : "CUDA_ERROR_INVALID_VALUE";
   return 0;
 }
 int cuGetErrorString(int error, const char **text) {
-  *text = error == outOfMemory ? "out of memory" : error == illegalAddress ? "an illegal memory access was encountered" : "invalid argument";
+  *text = error == outOfMemory      ? "out of memory"
+          : error == illegalAddress ? "an illegal memory access was encountered"
+                                    : "invalid argument";
   return 0;
 }
 }

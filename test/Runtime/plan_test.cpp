@@ -79,9 +79,25 @@ TEST(Plan, AliveAtThePeakLargestFirst) {
   EXPECT_NE(table.find("workspace               640 B  90.9 %  1 slot\n"), std::string::npos) << table;
   EXPECT_EQ(
       planJson(*planned),
-      R"({"arena_bytes":704,"lower_bound_bytes":704,"peak_time":5,"threads":1,"kinds":{"workspace":640,"activation":64},)"
+      R"({"arena_bytes":704,"host_bytes":0,"lower_bound_bytes":704,"peak_time":5,"threads":1,"kinds":{"workspace":640,"activation":64},)"
       R"("alive":[{"name":"large","kind":"workspace","bytes":640,"offset":0,"first":5,"last":6},)"
       R"({"name":"small","kind":"activation","bytes":64,"offset":640,"first":0,"last":9}]})");
+}
+
+TEST(Plan, WhatIsOnTheHostLiesInAnArenaOfItsOwn) {
+  Manifest manifest = manifestWith({slot("a", "activation", "640", 0, 2), slot("kept", "host", "d0 640 *", 2, 9),
+                                    slot("also kept", "host", "64", 9, 10), slot("b", "activation", "64", 9, 10)});
+  Expected<Plan> planned = plan(manifest, {2}, 1);
+  ASSERT_OK(planned);
+  EXPECT_EQ(planned->arenaBytes, 640);
+  EXPECT_EQ(planned->hostBytes, 1280 + 64);
+  EXPECT_EQ(planned->alivePeak(), std::vector<size_t>{0});
+  EXPECT_NE(formatPlan(*planned).find("and 1.31 KiB in host memory"), std::string::npos);
+  uint8_t arena[1], host[1];
+  std::vector<int64_t> offsets = planned->offsetsFrom(arena, host);
+  EXPECT_EQ(offsets[0], planned->offsets[0]);
+  EXPECT_EQ(reinterpret_cast<intptr_t>(arena) + offsets[1], reinterpret_cast<intptr_t>(host) + planned->offsets[1]);
+  EXPECT_EQ(formatPlanFormula(manifest, manifest.entries[0]).find("d0"), std::string::npos);
 }
 
 TEST(Plan, BadSizesNameTheSlot) {

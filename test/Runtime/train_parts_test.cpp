@@ -150,6 +150,7 @@ TEST(TextSampler, BytesThatAreNoTextAreEscaped) {
 }
 
 TEST(TrainReport, FormatsForPeople) {
+  EXPECT_EQ(formatDuration(0.0361), "36.1ms");
   EXPECT_EQ(formatDuration(3.14), "3.1s");
   EXPECT_EQ(formatDuration(59), "59s");
   EXPECT_EQ(formatDuration(61), "1m 01s");

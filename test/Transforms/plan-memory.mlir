@@ -103,3 +103,27 @@ func.func @loop(%x: memref<64xf32>) -> memref<64xf32> {
   }
   return %y : memref<64xf32>
 }
+
+// -----
+
+// What is copied is in use until the copy was waited for: %b does not take the place of %a. What is in host memory is not in the arena.
+// PLAN-LABEL: memory plan of @copies
+// PLAN-NEXT: arena 768 B
+// PLAN-NEXT: and 256 B in host memory
+// CHECK-LABEL: func.func @copies
+// CHECK: gpu.memcpy async
+// CHECK: gpu.wait
+func.func @copies(%x: memref<64xf32>) -> memref<64xf32> {
+  %a = memref.alloc() : memref<64xf32>
+  memref.copy %x, %a : memref<64xf32> to memref<64xf32>
+  %host = memref.alloc() {bpt.host} : memref<64xf32>
+  %out = gpu.memcpy async %host, %a : memref<64xf32>, memref<64xf32>
+  %b = memref.alloc() : memref<64xf32>
+  memref.copy %x, %b : memref<64xf32> to memref<64xf32>
+  %y = memref.alloc() : memref<64xf32>
+  memref.copy %b, %y : memref<64xf32> to memref<64xf32>
+  gpu.wait [%out]
+  %in = gpu.memcpy async %y, %host : memref<64xf32>, memref<64xf32>
+  gpu.wait [%in]
+  return %y : memref<64xf32>
+}

@@ -7,20 +7,28 @@
 
 int main(int argc, char **argv) {
   bpt::ignoreWriteSignals();
-  CLI::App app("Compiles the functions of a module to a shared object that runs without LLVM, or up to a stage.", "bpt-compile");
+  CLI::App app("Compiles the functions of a module to a shared object that runs without LLVM, or up to a stage.",
+               "bpt-compile");
   bpt::CompileCommand command;
   bpt::CompileOptions &options = command.options;
-  std::string target = "cpu", memory;
+  std::string target = "cpu", memory, offload = "auto";
   app.add_option("FILE.mlir", command.input, "module to compile; - is standard input")->required();
-  app.add_option("-o,--output", command.output, "file to write; - is standard output (mlir and llvm only)")->capture_default_str();
+  app.add_option("-o,--output", command.output, "file to write; - is standard output (mlir and llvm only)")
+      ->capture_default_str();
   app.add_option("--target", target, "cpu | reference | emulator (up to --emit=ptx) | cuda")->capture_default_str();
   app.add_option("--emit", command.emit, "mlir | llvm | asm | ptx | obj | so")->capture_default_str();
   app.add_option("--entry", options.entries, "function to compile; may be repeated; default: every public one");
   app.add_option("--cpu", options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
-  app.add_option("--stop-after", command.stopAfter, "graph | blocks | step | tiles | buffers | kernels | llvm, with --emit=mlir")
+  app.add_option("--stop-after", command.stopAfter,
+                 "graph | blocks | step | tiles | buffers | kernels | llvm, with --emit=mlir")
       ->capture_default_str();
   app.add_option("--dump-stages-to", options.dumpStagesTo, "folder that gets the IR of each stage; default: none");
-  app.add_flag("--profile", options.profile, "code that bpt-exec --profile can ask where its time goes (a little slower)");
+  app.add_flag("--profile", options.profile,
+               "code that bpt-exec --profile can ask where its time goes (a little slower)");
+  app.add_option("--offload", offload,
+                 "auto | true | false: what a gradient needs much later waits in host memory, with --target=cuda; "
+                 "auto: where nothing faster fits --memory")
+      ->capture_default_str();
   app.add_option("--memory", memory, "largest arena, e.g. 6GiB; default: no limit");
   app.footer("Exit codes: 0 ok, 1 bad input, 2 usage, 4 over --memory, 5 input or output failed.");
   if (std::optional<int> code = bpt::parseCommandLine(app, argc, argv))
@@ -29,6 +37,10 @@ int main(int argc, char **argv) {
   if (!parsed)
     return bpt::reportError(app.get_name(), parsed.error());
   options.target = *parsed;
+  bpt::Expected<bpt::Offload> chosen = bpt::parseOffload(offload, *parsed);
+  if (!chosen)
+    return bpt::reportError(app.get_name(), chosen.error());
+  options.offload = *chosen;
   if (!memory.empty()) {
     bpt::Expected<int64_t> bytes = bpt::parseBytes(memory);
     if (!bytes)

@@ -9,7 +9,7 @@ int main(int argc, char **argv) {
   bpt::ignoreWriteSignals();
   CLI::App app("Compiles one function of a module in memory and runs it, on inputs from a file or made up.", "bpt-run");
   bpt::SessionRequest session;
-  std::string target = "cpu";
+  std::string target = "cpu", offload = "auto";
   app.add_option("FILE.mlir", session.input, "module to run; - is standard input")->required();
   app.add_option("--target", target, "cpu | reference | emulator (of a Hopper GPU) | cuda")->capture_default_str();
   app.add_option("--cpu", session.options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
@@ -19,6 +19,10 @@ int main(int argc, char **argv) {
   app.add_option("--emulator-seed", session.emulatorSeed, "of --emulator-mode=random")->capture_default_str();
   app.add_option("--emulator-code", session.emulatorCode,
                  "emitted | optimized: the kernels before or after the GPU compiler's optimiser")
+      ->capture_default_str();
+  app.add_option("--offload", offload,
+                 "auto | true | false: what a gradient needs much later waits in host memory, with --target=cuda or "
+                 "emulator; auto: where nothing faster fits --memory")
       ->capture_default_str();
   app.add_flag("--check", session.check, "also run the reference in f64 and report how far each result is from it");
   app.add_option("--runs", session.runs,
@@ -37,6 +41,10 @@ int main(int argc, char **argv) {
   if (!parsed)
     return bpt::reportError(app.get_name(), parsed.error());
   session.options.target = *parsed;
+  bpt::Expected<bpt::Offload> chosen = bpt::parseOffload(offload, *parsed);
+  if (!chosen)
+    return bpt::reportError(app.get_name(), chosen.error());
+  session.options.offload = *chosen;
   for (const char *flag : {"--emulator-mode", "--emulator-seed", "--emulator-code"})
     if (app.count(flag) && *parsed != bpt::Target::Emulator)
       return bpt::reportError(app.get_name(), bpt::usageError(std::string("expected --target=emulator with ") + flag));

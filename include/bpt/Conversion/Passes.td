@@ -203,14 +203,15 @@ def DistributeLanesPass : Pass<"bpt-distribute-lanes", "::mlir::gpu::GPUModuleOp
                            "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect"];
 }
 def LowerLaunchesPass : Pass<"bpt-lower-launches", "::mlir::ModuleOp"> {
-  let summary = "launches of kernels and tensor maps become calls of the runtime";
+  let summary = "launches of kernels, tensor maps and copies become calls of the runtime";
   let description = [{
     `gpu.launch_func` becomes a call of `bpt_launch` with the kernel's number and the addresses of its arguments, and
-    `nvgpu.tma.create.descriptor` a call of `bpt_tensor_map` that fills 128 bytes on the stack (Runtime/RuntimeABI.def). The
-    module's attribute `bpt.kernels` names the kernels in the order of their numbers, and where they come from.
+    `nvgpu.tma.create.descriptor` a call of `bpt_tensor_map` that fills 128 bytes on the stack (Runtime/RuntimeABI.def). A
+    `gpu.memcpy async` becomes a call of `bpt_begin_copy`, its `gpu.wait` one of `bpt_wait_copy`. The module's attribute `bpt.kernels` names the kernels in the order of their numbers, and where they come from.
 
     Preconditions:
     * blocks are one-dimensional, launches synchronous in program order;
+    * copies are of whole buffers, and each is waited for by a `gpu.wait` of its own;
     * tensor maps are of the cast of a memref with contiguous rows of f32, bf16 or f16, of rank 1 to 5.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::arith::ArithDialect",

@@ -1,5 +1,5 @@
-// The lowering pipelines. Each is a straight-line function with typed options; bpt-opt, bpt-compile, bpt-run, the plugin and
-// embedders all use the same function.
+// The lowering pipelines. Each is a straight-line function with typed options; bpt-opt, bpt-compile, bpt-run, the
+// plugin and embedders all use the same function.
 #pragma once
 
 #include "mlir/Pass/PassManager.h"
@@ -8,11 +8,15 @@
 namespace bpt {
 
 struct LowerOptions : mlir::PassPipelineOptions<LowerOptions> {
-  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native | x86-64-v4 | x86-64-v3 | x86-64 | sm_90a"), llvm::cl::init("native")};
+  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native | x86-64-v4 | x86-64-v3 | x86-64 | sm_90a"),
+                          llvm::cl::init("native")};
   Option<int64_t> budget{*this, "budget", llvm::cl::desc("bytes the arena may have; 0: any"), llvm::cl::init(0)};
   Option<int64_t> threads{*this, "threads", llvm::cl::desc("threads the plan is held against the budget for"),
                           llvm::cl::init(1)};
-  Option<bool> profile{*this, "profile", llvm::cl::desc("code reports begin and end of each op"), llvm::cl::init(false)};
+  Option<bool> offload{*this, "offload", llvm::cl::desc("what the backward needs much later waits in host memory"),
+                       llvm::cl::init(false)};
+  Option<bool> profile{*this, "profile", llvm::cl::desc("code reports begin and end of each op"),
+                       llvm::cl::init(false)};
   Option<bool> printPlan{*this, "print-plan", llvm::cl::desc("print who is alive at the peak"), llvm::cl::init(false)};
 };
 

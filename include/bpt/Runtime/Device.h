@@ -37,17 +37,27 @@ public:
   /// Warps that run items of parallel loops at once; the plan has scratch for so many. The same for every run.
   virtual int64_t workers() const = 0;
 
-  /// Runs a kernel after all that was launched before. An error names the kernel; what it was about to write is not known then.
+  /// Runs a kernel after all that was launched before. An error names the kernel; what it was about to write is not
+  /// known then.
   virtual Status launch(const KernelLaunch &launch) = 0;
+
+  /// Begins a copy between memory of the host (allocateShared() where the device has its own) and the device, after all
+  /// that was launched before and beside what is launched later. Copies are done one after another; the result is the
+  /// number of this one in its run.
+  virtual Expected<int64_t> beginCopy(void *to, const void *from, int64_t bytes) = 0;
+  /// What is launched from now on waits for copy `number`, and so for those before it.
+  virtual Status waitCopy(int64_t number) = 0;
 
   /// Fills 128 bytes, aligned to 64. Errors: what the hardware does not allow (alignment, box sizes).
   virtual Status fillTensorMap(void *map, const TensorMapInfo &info) = 0;
 
-  /// Whether kernels see another memory than the host. If so, what runs is copied there and back; if not, the rest of this group is
-  /// never called.
+  /// Whether kernels see another memory than the host. If so, what runs is copied there and back; if not, the rest of
+  /// this group is never called.
   virtual bool hasOwnMemory() const { return false; }
   /// `what` names it in the error: exit 4 with what is free.
-  virtual Expected<void *> allocate(int64_t bytes, const std::string &what) { return badInput(what + ": the device has no memory"); }
+  virtual Expected<void *> allocate(int64_t bytes, const std::string &what) {
+    return badInput(what + ": the device has no memory");
+  }
   virtual void release(void *memory) {}
   /// Memory that the host and kernels see at the same address; released by releaseShared().
   virtual Expected<void *> allocateShared(int64_t bytes, const std::string &what) { return allocate(bytes, what); }
@@ -73,8 +83,9 @@ public:
   virtual Status endRun() = 0;
 };
 
-/// The first NVIDIA GPU, with the kernels of `image` (a cubin, or PTX text that ends with a zero) in it. Errors (exit 1): no driver, a
-/// driver that is too old, no GPU, one that is no Hopper, code the driver refuses (with its log); exit 4 when its memory is used up.
+/// The first NVIDIA GPU, with the kernels of `image` (a cubin, or PTX text that ends with a zero) in it. Errors (exit
+/// 1): no driver, a driver that is too old, no GPU, one that is no Hopper, code the driver refuses (with its log); exit
+/// 4 when its memory is used up.
 Expected<std::shared_ptr<Device>> openCudaDevice(const std::vector<KernelInfo> &kernels, std::string_view image);
 
 } // namespace bpt

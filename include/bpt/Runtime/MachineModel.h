@@ -10,6 +10,8 @@ struct MachineModel {
   std::string name;          ///< as --machine says it
   std::string description;   ///< the rate and where it comes from
   double flopsPerSecond = 0; ///< that training steps reach
+  double hostBytesPerSecond =
+      0; ///< of copies between the memories of a GPU and its host, one way; 0: there is one memory
 };
 
 /// The share of the peak that a whole training step is assumed to reach (docs/performance.md has measured ones).

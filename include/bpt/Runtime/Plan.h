@@ -16,12 +16,16 @@ struct PlannedSlot {
   int64_t offset = 0;
   int64_t first = 0;
   int64_t last = 0;
+
+  /// Whether it lies in host memory, for a device with memory of its own: not in the arena, but in one beside it.
+  bool isOnHost() const { return kind == "host"; }
 };
 
 struct Plan {
   std::vector<PlannedSlot> slots; ///< the entry's slots in order, then possibly the thread scratch
-  std::vector<int64_t> offsets;   ///< of `slots`: what compiled code receives
+  std::vector<int64_t> offsets;   ///< of `slots`, each in its arena
   int64_t arenaBytes = 0;
+  int64_t hostBytes = 0;  ///< of the arena in host memory
   int64_t lowerBound = 0; ///< bytes alive at `peakTime`; no plan can be smaller
   int64_t peakTime = 0;
   int64_t threads = 1;
@@ -30,7 +34,10 @@ struct Plan {
 
   int64_t sharedScratchOffset() const { return scratchOffset + threads * scratchStride; }
 
-  /// Indices of the slots alive at the peak, largest first, then in order.
+  /// What compiled code receives: offsets from `arena`, also for what is in the host's.
+  std::vector<int64_t> offsetsFrom(const uint8_t *arena, const uint8_t *host) const;
+
+  /// Indices of the slots of the arena alive at its peak, largest first, then in order.
   std::vector<size_t> alivePeak() const;
 };
 
@@ -39,8 +46,8 @@ struct Plan {
 Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const std::vector<int64_t> &dims,
                          int threads, PackEffort effort = PackEffort::Full);
 
-/// What the arena of `entry` needs at least, as a formula over its dynamic dims: the largest of the sums of what is alive at a time.
-/// For plans before sizes are known.
+/// What the arena of `entry` needs at least, as a formula over its dynamic dims: the largest of the sums of what is
+/// alive at a time. For plans before sizes are known.
 std::string formatPlanFormula(const Manifest &manifest, const EntryInfo &entry);
 
 /// Ok when `plan` fits into `limit` bytes (0: no limit); else exit 4 with both numbers, a remedy and the plan's table.

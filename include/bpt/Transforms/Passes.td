@@ -178,6 +178,43 @@ def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
 }
+def OffloadActivationsPass : Pass<"bpt-offload-activations", "::mlir::ModuleOp"> {
+  let summary = "what the backward needs much later waits in host memory";
+  let description = [{
+    A buffer of an entry that is used, then not while at least three layers (functions that bpt-outline-layers made) run, then used again,
+    is copied to a buffer in host memory (`memref.alloc` with `bpt.host`) and back into another one. The copies are `gpu.memcpy async`: the one out
+    begins after the last use and is waited for after the next layer, the one in begins before the layer in front of the next use. The
+    plan keeps what is copied from and to as long as that takes, and has the host's buffers in an arena of their own.
+
+    Preconditions:
+    * bufferized, before bpt-plan-memory;
+    * layers are private functions.
+
+    ```mlir
+    %x = call @layer(%w) : (memref<512x512xf32>) -> memref<512x512xf32>
+    %y = call @layer(%x) : (memref<512x512xf32>) -> memref<512x512xf32>
+    ..
+    %d = call @layer.vjp(%x, %e) : (memref<512x512xf32>, memref<512x512xf32>) -> memref<512x512xf32>
+    ```
+    becomes
+    ```mlir
+    %x = call @layer(%w) : (memref<512x512xf32>) -> memref<512x512xf32>
+    %y = call @layer(%x) : (memref<512x512xf32>) -> memref<512x512xf32>
+    %h = memref.alloc() {alignment = 64 : i64, bpt.host} : memref<512x512xf32>
+    %out = gpu.memcpy async %h, %x : memref<512x512xf32>, memref<512x512xf32>
+    .. // the next layer
+    gpu.wait [%out]
+    ..
+    %again = memref.alloc() {alignment = 64 : i64} : memref<512x512xf32>
+    %in = gpu.memcpy async %again, %h : memref<512x512xf32>, memref<512x512xf32>
+    .. // a layer
+    gpu.wait [%in]
+    %d = call @layer.vjp(%again, %e) : (memref<512x512xf32>, memref<512x512xf32>) -> memref<512x512xf32>
+    ```
+  }];
+  let options = [Option<"leastBytes", "least-bytes", "int64_t", "262144", "smaller buffers stay: their copies take longer to start than to run">];
+  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect"];
+}
 def PlanMemoryPass : Pass<"bpt-plan-memory", "::mlir::ModuleOp"> {
   let summary = "gives every buffer a place in one arena";
   let description = [{
@@ -185,7 +222,8 @@ def PlanMemoryPass : Pass<"bpt-plan-memory", "::mlir::ModuleOp"> {
     first and a last moment and a size formula over the dynamic dims of the entry's arguments. Allocations become views of the
     arena at `offsets[base + slot]`, functions get (context, arena, offsets, base) in front of their arguments, results of the
     entry go (the plan says in which slot, or in which argument, each lies), and the plan becomes the attribute `bpt.plan`.
-    The packer is the runtime's (Runtime/Packer.h), which packs again at start when sizes are dynamic.
+    The packer is the runtime's (Runtime/Packer.h), which packs again at start when sizes are dynamic. What has `bpt.host` is placed in a second
+    arena, in host memory. A buffer of an asynchronous copy is alive until a `gpu.wait` of its token.
 
     Preconditions:
     * bufferized, no recursion;

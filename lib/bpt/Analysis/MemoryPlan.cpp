@@ -1,7 +1,9 @@
-// Lifetimes of every buffer of an entry. The program is walked as if all calls were inlined; each operation is one tick.
+// Lifetimes of every buffer of an entry. The program is walked as if all calls were inlined; each operation is one
+// tick.
 #include "bpt/Analysis/MemoryPlan.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
@@ -103,8 +105,13 @@ private:
       mergeInto(either, frame.buffers.lookup(select.getFalseValue()));
       frame.buffers[select] = either;
     }
-    for (Value operand : op.getOperands())
+    for (Value operand : op.getOperands()) {
       touch(frame, operand, &op);
+      // What an asynchronous copy reads and writes is in use until it is waited for.
+      if (auto copy = operand.getDefiningOp<gpu::MemcpyOp>())
+        for (Value buffer : {copy.getSrc(), copy.getDst()})
+          touch(frame, buffer, &op);
+    }
     if (isa<LoopLikeOpInterface>(op))
       return walkLoopBody(frame, op);
     for (Region &region : op.getRegions())
@@ -136,10 +143,13 @@ private:
     auto type = cast<MemRefType>(op.getResult(0).getType());
     FailureOr<SizeFormula> count = getElementCount(frame, op.getResult(0));
     if (failed(count))
-      return op.emitOpError("expected sizes computed from dims of the entry's arguments, but got a size no formula bounds; "
-                            "give the tensor a static shape or compute it with arith from tensor.dim of an argument");
+      return op.emitOpError(
+          "expected sizes computed from dims of the entry's arguments, but got a size no formula bounds; "
+          "give the tensor a static shape or compute it with arith from tensor.dim of an argument");
     plan.slots[slot].bytes = *count * SizeFormula((type.getElementTypeBitWidth() + 7) / 8);
-    plan.slots[slot].kind = type.getElementType().isInteger(8) ? "workspace" : "activation";
+    plan.slots[slot].kind = op.hasAttr("bpt.host")               ? "host"
+                            : type.getElementType().isInteger(8) ? "workspace"
+                                                                 : "activation";
     return success();
   }
 
@@ -358,8 +368,7 @@ private:
         .Default([](Operation *) { return failure(); });
   }
 
-  template <typename OpTy, typename Function>
-  FailureOr<SizeFormula> combine(Frame &frame, OpTy op, Function function) {
+  template <typename OpTy, typename Function> FailureOr<SizeFormula> combine(Frame &frame, OpTy op, Function function) {
     FailureOr<SizeFormula> a = evaluate(frame, op.getLhs()), b = evaluate(frame, op.getRhs());
     if (failed(a) || failed(b))
       return failure();

@@ -1,4 +1,4 @@
-// bpt-lower-launches: launches of kernels and tensor maps become calls of the runtime.
+// bpt-lower-launches: launches of kernels, tensor maps and asynchronous copies become calls of the runtime.
 #include "RuntimeCalls.h"
 #include "bpt/Conversion/KernelModule.h"
 #include "bpt/Conversion/Passes.h"
@@ -35,8 +35,8 @@ public:
   Value fill(Type element, ArrayRef<Value> values) {
     Value array = allocate(element, std::max<size_t>(values.size(), 1));
     for (auto [i, value] : llvm::enumerate(values)) {
-      Value address = LLVM::GEPOp::create(builder, loc, pointer, element, array,
-                                          ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(i)});
+      Value address =
+          LLVM::GEPOp::create(builder, loc, pointer, element, array, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(i)});
       LLVM::StoreOp::create(builder, loc, value, address);
     }
     return array;
@@ -61,18 +61,25 @@ class LowerLaunches : public impl::LowerLaunchesPassBase<LowerLaunches> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto isDevice = [](Operation *op) { return isa<gpu::LaunchFuncOp, nvgpu::TmaCreateDescriptorOp>(op); };
+    auto isDevice = [](Operation *op) {
+      return isa<gpu::LaunchFuncOp, nvgpu::TmaCreateDescriptorOp, gpu::MemcpyOp>(op);
+    };
     addContextArguments(module, isDevice);
     numberKernels(module);
     SmallVector<gpu::LaunchFuncOp> launches;
     SmallVector<nvgpu::TmaCreateDescriptorOp> maps;
+    SmallVector<gpu::MemcpyOp> copies;
     module.walk([&](gpu::LaunchFuncOp op) { launches.push_back(op); });
     module.walk([&](nvgpu::TmaCreateDescriptorOp op) { maps.push_back(op); });
+    module.walk([&](gpu::MemcpyOp op) { copies.push_back(op); });
     for (gpu::LaunchFuncOp launch : launches)
       if (failed(lower(launch)))
         return signalPassFailure();
     for (nvgpu::TmaCreateDescriptorOp map : maps)
       if (failed(lower(map)))
+        return signalPassFailure();
+    for (gpu::MemcpyOp copy : copies)
+      if (failed(lower(copy)))
         return signalPassFailure();
   }
 
@@ -112,15 +119,16 @@ class LowerLaunches : public impl::LowerLaunchesPassBase<LowerLaunches> {
       if (value.getType().isIndex())
         value = stack.toI64(value);
       if (value.getType() != kernel.getArgument(i).getType())
-        return launch.emitOpError("expected argument #") << i << " to be " << kernel.getArgument(i).getType()
-                                                         << ", but got " << operand.getType();
+        return launch.emitOpError("expected argument #")
+               << i << " to be " << kernel.getArgument(i).getType() << ", but got " << operand.getType();
       arguments.push_back(stack.fill(value.getType(), value));
     }
     OpBuilder &builder = stack.builder;
     Value shared = launch.getDynamicSharedMemorySize();
     if (!shared)
       shared = stack.constant(0, 32);
-    Value threads = arith::TruncIOp::create(builder, stack.loc, builder.getI32Type(), stack.toI64(launch.getBlockSizeX()));
+    Value threads =
+        arith::TruncIOp::create(builder, stack.loc, builder.getI32Type(), stack.toI64(launch.getBlockSizeX()));
     callRuntime(builder, stack.loc, "bpt_launch",
                 {stack.constant(numbers.lookup(launch.getKernelName()), 32), stack.toI64(launch.getGridSizeX()),
                  stack.toI64(launch.getGridSizeY()), stack.toI64(launch.getGridSizeZ()), threads, shared,
@@ -169,6 +177,43 @@ class LowerLaunches : public impl::LowerLaunchesPassBase<LowerLaunches> {
                  stack.fill(i64, sizes), stack.fill(i64, strides), stack.fill(i64, box),
                  stack.constant(getSwizzleBytes(map.getSwizzle()), 32)});
     op.replaceAllUsesWith(castTo(builder, stack.loc, address, map));
+    op.erase();
+    return success();
+  }
+
+  /// Whole buffers, and the gpu.wait of each copy.
+  LogicalResult lower(gpu::MemcpyOp op) {
+    Value token = op.getAsyncToken();
+    auto isWait = [&](Operation *user) {
+      auto wait = dyn_cast<gpu::WaitOp>(user);
+      return wait && !wait.getAsyncToken() && wait.getAsyncDependencies().size() == 1;
+    };
+    if (!token || !op.getAsyncDependencies().empty() || token.use_empty() || !llvm::all_of(token.getUsers(), isWait))
+      return op.emitOpError(
+          "expected an asynchronous copy that depends on no token, and that gpu.wait waits for by itself");
+    StackArrays stack(op);
+    OpBuilder &builder = stack.builder;
+    auto type = cast<MemRefType>(op.getSrc().getType());
+    for (Value side : {op.getSrc(), op.getDst()})
+      if (!cast<MemRefType>(side.getType()).getLayout().isIdentity())
+        return op.emitOpError("expected whole buffers, but got ") << side.getType();
+    Value bytes = stack.constant(type.getElementTypeBitWidth() / 8, 64);
+    for (int64_t i = 0; i < type.getRank(); ++i) {
+      Value size = memref::DimOp::create(builder, stack.loc, op.getSrc(), i);
+      bytes = arith::MulIOp::create(builder, stack.loc, bytes, stack.toI64(size));
+    }
+    auto getAddress = [&](Value buffer) -> Value {
+      Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, stack.loc, buffer);
+      return LLVM::IntToPtrOp::create(builder, stack.loc, stack.pointer, stack.toI64(address));
+    };
+    Value number = callRuntime(builder, stack.loc, "bpt_begin_copy",
+                               {getAddress(op.getDst()), getAddress(op.getSrc()), bytes}, builder.getI64Type())
+                       .getResult(0);
+    for (Operation *wait : llvm::make_early_inc_range(token.getUsers())) {
+      OpBuilder before(wait);
+      callRuntime(before, wait->getLoc(), "bpt_wait_copy", number);
+      wait->erase();
+    }
     op.erase();
     return success();
   }

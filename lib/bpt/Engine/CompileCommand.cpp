@@ -1,6 +1,6 @@
 // What bpt-compile does: a module becomes text of a stage, LLVM IR, an object or a shared library.
-#include "DeviceCode.h"
 #include "bpt/Engine/CompileCommand.h"
+#include "DeviceCode.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -77,7 +77,9 @@ Status runCompileCommand(const CompileCommand &command) {
   if (command.emit == "ptx" && !hasKernels(command.options.target))
     return usageError("expected --target=cuda with --emit=ptx");
   if (binary && command.options.target == Target::Emulator)
-    return usageError("--target=emulator runs in bpt-run and bpt-train only; expected cpu, reference or cuda with --emit=" + command.emit);
+    return usageError(
+        "--target=emulator runs in bpt-run and bpt-train only; expected cpu, reference or cuda with --emit=" +
+        command.emit);
   if (command.output == "-" && binary)
     return usageError("expected -o FILE with --emit=" + command.emit);
   Expected<Stage> stage = parseStage(command.stopAfter);
@@ -87,16 +89,17 @@ Status runCompileCommand(const CompileCommand &command) {
   Expected<OwningOpRef<ModuleOp>> module = compiler.read(command.input);
   if (!module)
     return module.takeError();
-  if (Status status = compiler.formGradientEntry(*module, command.options); !status)
+  CompileOptions options = command.options;
+  if (Status status = compiler.formGradientEntry(*module, options); !status)
     return status;
-  if (Status status = compiler.selectEntries(**module, command.options); !status)
+  if (Status status = compiler.selectEntries(**module, options); !status)
     return status;
   bool text = command.emit == "mlir";
-  if (Status status = compiler.lower(**module, command.options, text ? *stage : Stage::LLVM); !status)
+  if (Status status = compiler.lower(**module, options, text ? *stage : Stage::LLVM); !status)
     return status;
   if (text)
     return emitText(**module, command.output);
-  Expected<Manifest> manifest = compiler.getManifest(**module, command.options);
+  Expected<Manifest> manifest = compiler.getManifest(**module, options);
   if (!manifest)
     return manifest.takeError();
   llvm::LLVMContext context;
@@ -109,7 +112,7 @@ Status runCompileCommand(const CompileCommand &command) {
     Expected<std::string> ptx = emitPTX(**kernels);
     return ptx ? writeFile(command.output, *ptx) : ptx.takeError();
   }
-  Expected<std::unique_ptr<llvm::Module>> code = compiler.translate(**module, context, command.options);
+  Expected<std::unique_ptr<llvm::Module>> code = compiler.translate(**module, context, options);
   if (!code)
     return code.takeError();
   embedManifest(**code, *manifest);
@@ -120,10 +123,10 @@ Status runCompileCommand(const CompileCommand &command) {
     embedDeviceCode(**code, *image);
   }
   if (command.emit == "so") {
-    Expected<std::vector<std::string>> objects = compiler.emitObjects(**code, command.options);
+    Expected<std::vector<std::string>> objects = compiler.emitObjects(**code, options);
     return objects ? emitSharedObject(*objects, command.output) : objects.takeError();
   }
-  compiler.optimize(**code, command.options);
+  compiler.optimize(**code, options);
   if (command.emit == "llvm") {
     std::string ir;
     llvm::raw_string_ostream stream(ir);
@@ -131,10 +134,10 @@ Status runCompileCommand(const CompileCommand &command) {
     return writeFile(command.output, ir);
   }
   if (command.emit == "asm") {
-    Expected<std::string> assembly = compiler.emitAssembly(**code, command.options);
+    Expected<std::string> assembly = compiler.emitAssembly(**code, options);
     return assembly ? writeFile(command.output, *assembly) : assembly.takeError();
   }
-  Expected<std::string> object = compiler.emitObject(**code, command.options);
+  Expected<std::string> object = compiler.emitObject(**code, options);
   return object ? writeFile(command.output, *object) : object.takeError();
 }
 

@@ -41,6 +41,17 @@ llvm::StringRef getTargetName(Target target) {
   llvm_unreachable("every target has a name");
 }
 
+Expected<Offload> parseOffload(llvm::StringRef name, Target target) {
+  if (name == "auto")
+    return Offload::Auto;
+  if (name != "true" && name != "false")
+    return usageError("unknown --offload=" + name.str() + "; expected auto, true or false");
+  if (name == "true" && !hasKernels(target))
+    return usageError("--offload=true is for --target=cuda and emulator; " + getTargetName(target).str() +
+                      " computes in host memory");
+  return name == "true" ? Offload::Yes : Offload::No;
+}
+
 static constexpr std::pair<const char *, Stage> stageNames[] = {
     {"graph", Stage::Graph},     {"blocks", Stage::Blocks},   {"step", Stage::Step}, {"tiles", Stage::Tiles},
     {"buffers", Stage::Buffers}, {"kernels", Stage::Kernels}, {"llvm", Stage::LLVM}};
@@ -233,13 +244,14 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
   lowering.budget = options.memory;
   lowering.threads = options.threads;
   lowering.profile = options.profile;
+  lowering.offload = options.offload == Offload::Yes;
   bool reference = options.target == Target::Reference;
   using Builder = void (*)(OpPassManager &, const LowerOptions &);
   const std::pair<Stage, Builder> steps[] = {{Stage::Tiles, reference ? addReferenceTiles : addTiles},
                                              {Stage::Buffers, addBuffers},
                                              {Stage::Kernels, reference ? addReferenceKernels
-                                                               : kernels ? addGPUKernels
-                                                                         : addCPUKernels},
+                                                              : kernels ? addGPUKernels
+                                                                        : addCPUKernels},
                                              {Stage::LLVM, addLLVM}};
   for (auto [stage, build] : steps) {
     if (stage > last)

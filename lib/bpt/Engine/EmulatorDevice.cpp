@@ -1,6 +1,7 @@
 // Launches on the emulator.
 #include "EmulatorDevice.h"
 #include <algorithm>
+#include <cstring>
 
 namespace bpt {
 
@@ -35,6 +36,8 @@ public:
 
   Status beginRun(std::vector<Memory> regions) override {
     memory = std::make_unique<emulator::GlobalMemory>();
+    copies.clear();
+    done = 0;
     std::stable_sort(regions.begin(), regions.end(),
                      [](const Memory &a, const Memory &b) { return a.address < b.address; });
     uint8_t *end = nullptr;
@@ -74,6 +77,20 @@ public:
     return badInput(text);
   }
 
+  /// Early or late, as the mode says; until then the destination holds NaNs that nobody has written.
+  Expected<int64_t> beginCopy(void *to, const void *from, int64_t bytes) override {
+    copies.push_back({static_cast<uint8_t *>(to), static_cast<const uint8_t *>(from), static_cast<size_t>(bytes)});
+    if (given->mode == emulator::Mode::Late)
+      std::memset(to, 0xff, static_cast<size_t>(bytes));
+    else
+      finishCopies(copies.size());
+    return static_cast<int64_t>(copies.size()) - 1;
+  }
+  Status waitCopy(int64_t number) override {
+    finishCopies(static_cast<size_t>(number) + 1);
+    return {};
+  }
+
   Status fillTensorMap(void *map, const TensorMapInfo &info) override {
     emulator::TensorType type = info.element == DataType::BF16  ? emulator::TensorType::BF16
                                 : info.element == DataType::F16 ? emulator::TensorType::F16
@@ -90,13 +107,31 @@ public:
                                      swizzle);
   }
 
-  Status endRun() override { return {}; }
+  Status endRun() override {
+    return done == copies.size() ? Status()
+                                 : badInput(std::to_string(copies.size() - done) + " copies were never waited for");
+  }
 
 private:
+  struct Copy {
+    uint8_t *to;
+    const uint8_t *from;
+    size_t bytes;
+  };
+  void finishCopies(size_t count) {
+    for (; done < count; ++done) {
+      const Copy &copy = copies[done];
+      std::memcpy(copy.to, copy.from, copy.bytes);
+      memory->markInitialised(copy.to, copy.bytes);
+    }
+  }
+
   std::vector<KernelInfo> kernels;
   std::vector<emulator::KernelFunction> code;
   std::shared_ptr<const EmulatorOptions> given;
   std::unique_ptr<emulator::GlobalMemory> memory;
+  std::vector<Copy> copies; ///< of the run
+  size_t done = 0;          ///< of copies
 };
 } // namespace
 

@@ -2,6 +2,7 @@
 #include "FitToBudget.h"
 #include "bpt/Analysis/ModelFlops.h"
 #include "bpt/IR/BPT.h"
+#include "bpt/Runtime/MachineModel.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include <cmath>
 
@@ -11,6 +12,8 @@ namespace bpt {
 
 std::string LayerPolicy::getName() const {
   std::string name = keep;
+  if (offload)
+    name += " offloaded";
   if (segment > 1)
     name += " in segments of " + std::to_string(segment);
   if (heads > 0)
@@ -72,6 +75,20 @@ SmallVector<LayerPolicy> getHeadPolicies(func::FuncOp function, int64_t heads) {
   return policies;
 }
 
+void addOffload(SmallVectorImpl<LayerPolicy> &policies, Offload offload) {
+  if (offload == Offload::No)
+    return;
+  SmallVector<LayerPolicy> result;
+  for (LayerPolicy &policy : policies) {
+    if (offload == Offload::Auto)
+      result.push_back(policy);
+    policy.offload = true;
+    if (offload == Offload::Yes || policy.keep == "input")
+      result.push_back(policy);
+  }
+  policies = std::move(result);
+}
+
 StepWork countStepWork(func::FuncOp function) {
   StepWork work;
   std::optional<ModelFlops> all = countModelFlops(function);
@@ -81,9 +98,12 @@ StepWork countStepWork(func::FuncOp function) {
   work.backward = static_cast<double>(all->backward);
   function.walk([&](Operation *op) {
     double flops = static_cast<double>(countOpFlops(op).value_or(0));
-    if (isa<AttentionOp>(op))
+    if (auto attention = dyn_cast<AttentionOp>(op)) {
+      // As wide as the layer's input, but for models whose heads are not.
+      auto query = cast<ShapedType>(attention.getQuery().getType());
       work.attention += flops;
-    else if (isa<FeedForwardOp>(op))
+      work.inputBytes += static_cast<double>(query.getNumElements() * query.getElementTypeBitWidth() / 8);
+    } else if (isa<FeedForwardOp>(op))
       work.feedForward += flops;
     else if (isa<linalg::LinalgOp>(op))
       work.projections += flops;
@@ -103,7 +123,24 @@ void keepFrontier(std::vector<PolicyCost> &policies) {
   });
 }
 
+/// FLOPs that a GPU does while a byte goes to host memory or comes back.
+static double getFlopsPerHostByte() {
+  std::optional<MachineModel> gpu = findMachine("h200", 1);
+  return gpu->flopsPerSecond / gpu->hostBytesPerSecond;
+}
+
+/// What a layer keeps, in tensors as large as its input.
+static double countKeptTensors(llvm::StringRef keep) {
+  return keep == "all" ? 14 : keep == "qkv" ? 5 : keep == "attention" ? 2 : 1;
+}
+
 double StepWork::with(const LayerPolicy &policy) const {
+  double transfer =
+      2 * inputBytes / static_cast<double>(policy.segment) * countKeptTensors(policy.keep) * getFlopsPerHostByte();
+  return policy.offload ? std::max(withRecomputation(policy), transfer) : withRecomputation(policy);
+}
+
+double StepWork::withRecomputation(const LayerPolicy &policy) const {
   double total = forward + backward;
   if (policy.keep == "all")
     return total;

@@ -12,7 +12,8 @@ namespace bpt {
 namespace {
 struct FormedGradient {
   OwningOpRef<ModuleOp> module; ///< stage *step*
-  int64_t bytes = 0;            ///< of the arena
+  Offload offload = Offload::No;
+  int64_t bytes = 0; ///< of the arena
 };
 } // namespace
 
@@ -26,6 +27,7 @@ static Expected<FormedGradient> formGradient(Compiler &compiler, ModuleOp graph,
     return status.takeError();
   CompileOptions plan = options;
   plan.memory = 0;
+  plan.offload = result.offload = policy.offload ? Offload::Yes : Offload::No;
   plan.dumpStagesTo.clear();
   OwningOpRef<ModuleOp> lowered = result.module->clone();
   if (Status status = compiler.selectEntries(*lowered, plan); !status)
@@ -54,7 +56,7 @@ static func::FuncOp findGraph(ModuleOp module, const CompileOptions &options) {
   return function && !function.isExternal() ? function : func::FuncOp();
 }
 
-Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileOptions &options,
+Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, CompileOptions &options,
                                    std::vector<PolicyCost> *considered) {
   func::FuncOp function = findGraph(*module, options);
   if (!function)
@@ -68,12 +70,14 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, const CompileO
   auto build = [&](const LayerPolicy &policy) { return formGradient(*this, *module, name, policy, options); };
   SmallVector<LayerPolicy> policies = getLayerPolicies(function);
   llvm::append_range(policies, getHeadPolicies(function));
+  addOffload(policies, hasKernels(options.target) ? options.offload : Offload::No);
   Expected<FormedGradient> formed = fitToBudget<FormedGradient>(
       policies, countStepWork(function), memoryBudget(options.memory),
       [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, tried);
   if (!formed)
     return formed.takeError();
   module = std::move(formed->module);
+  options.offload = formed->offload;
   if (considered)
     *considered = std::move(tried);
   return {};

@@ -142,6 +142,7 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   compile.target = *target;
   compile.profile = options.profile && *target == Target::CPU;
   compile.keptActivations = policy.getName();
+  compile.offload = policy.offload ? Offload::Yes : Offload::No;
   compile.entries = {"train_step"};
   if (!isBound)
     compile.entries.push_back("loss");
@@ -152,8 +153,8 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   return compile;
 }
 
-/// What `options` leave open, from the fastest to the smallest; for a question what fits at all, the smallest of many.
-static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleOp module, PackEffort effort) {
+/// What `options` leave open of what is kept, from the fastest to the smallest.
+static SmallVector<LayerPolicy> getKeptPolicies(const TrainOptions &options, ModuleOp module) {
   auto loss = module.lookupSymbol<func::FuncOp>("loss");
   bool keepIsOpen = options.keepActivations == "auto";
   int64_t segment = std::max<int64_t>(options.segment, 1), heads = options.headsAtOnce;
@@ -168,6 +169,25 @@ static SmallVector<LayerPolicy> getPolicies(const TrainOptions &options, ModuleO
   }
   if (policies.empty()) // what is kept is said, but would not be tried
     policies.push_back({options.keepActivations, segment, heads});
+  return policies;
+}
+
+/// What may wait in host memory: nothing where that is all there is.
+static Expected<Offload> getOffload(const TrainOptions &options) {
+  Expected<Target> target = parseTarget(options.target);
+  if (!target)
+    return target.takeError();
+  Expected<Offload> offload = parseOffload(options.offload, *target);
+  return offload && !hasKernels(*target) ? Offload::No : offload;
+}
+
+/// What `options` leave open, from the fastest to the smallest; for a question what fits at all, the smallest of many.
+static Expected<SmallVector<LayerPolicy>> getPolicies(const TrainOptions &options, ModuleOp module, PackEffort effort) {
+  Expected<Offload> offload = getOffload(options);
+  if (!offload)
+    return offload.takeError();
+  SmallVector<LayerPolicy> policies = getKeptPolicies(options, module);
+  addOffload(policies, *offload);
   // Of a few layers none saves for certain.
   if (effort == PackEffort::Bound && policies.size() > 2)
     policies.erase(policies.begin(), policies.end() - 1);
@@ -221,8 +241,11 @@ static Expected<LoweredTraining> fitTraining(Compiler &compiler, ModuleOp graph,
       return lowered.takeError();
     return MemoryEstimate{lowered->bytes, lowered->plan.headBytes};
   };
+  Expected<SmallVector<LayerPolicy>> open = getPolicies(options, graph, effort);
+  if (!open)
+    return open.takeError();
   return fitToBudget<LoweredTraining>(
-      getPolicies(options, graph, effort), work, memoryBudget(options.memory), estimate,
+      *open, work, memoryBudget(options.memory), estimate,
       [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
 }
 
@@ -239,10 +262,12 @@ static Expected<std::vector<PolicyCost>> findFrontier(Compiler &compiler, Module
                                                       int threads, std::vector<PolicyCost> policies) {
   auto loss = graph.lookupSymbol<func::FuncOp>("loss");
   StepWork work = countStepWork(loss);
-  SmallVector<LayerPolicy> all = getPolicies(options, graph, PackEffort::Full);
+  Expected<SmallVector<LayerPolicy>> all = getPolicies(options, graph, PackEffort::Full);
+  if (!all)
+    return all.takeError();
   if (options.strategy == "blockwise" && options.headsAtOnce == 0)
-    llvm::append_range(all, getHeadPolicies(loss));
-  for (const LayerPolicy &policy : all) {
+    llvm::append_range(*all, getHeadPolicies(loss));
+  for (const LayerPolicy &policy : *all) {
     if (llvm::any_of(policies, [&](const PolicyCost &known) { return known.name == policy.getName(); }))
       continue;
     Expected<LoweredTraining> lowered = lowerTraining(compiler, graph, options, policy, threads, PackEffort::Bound);

@@ -12,8 +12,8 @@ using namespace mlir;
 
 namespace bpt {
 
-/// Tensors become memrefs, in place wherever the analysis allows. Live afterwards: memref, func, scf, arith, math, linalg on
-/// buffers, and bpt on buffers.
+/// Tensors become memrefs, in place wherever the analysis allows. Live afterwards: memref, func, scf, arith, math,
+/// linalg on buffers, and bpt on buffers.
 static void addBufferization(OpPassManager &manager) {
   manager.addPass(createMarkEntriesPass());
   // CSE shared destinations; after this pass nothing may again before buffers.
@@ -63,6 +63,8 @@ void addTiles(OpPassManager &manager, const LowerOptions &options) {
 
 void addBuffers(OpPassManager &manager, const LowerOptions &options) {
   addBufferization(manager);
+  if (options.offload)
+    manager.addPass(createOffloadActivationsPass());
   addPlan(manager, options);
 }
 

@@ -31,6 +31,7 @@ void registerPasses() {
   registerFuseLossPass();
   registerLowerCopiesPass();
   registerLowerStructurePass();
+  registerOffloadActivationsPass();
   registerOutlineLayersPass();
   registerTileBlocksPass();
   registerVerifyStagePass();
@@ -45,11 +46,12 @@ void registerPasses() {
   registerDistributeLanesPass();
   registerLowerLaunchesPass();
   registerCreateEntriesPass();
-  mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-reference",
-                                               "graph .. step to LLVM by the unblocked definitions", buildReferencePipeline);
-  mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-cpu", "graph .. step to LLVM by CPU kernels", buildCPUPipeline);
-  mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-nvvm", "graph .. step to LLVM by GPU kernels; needs cpu=sm_90a",
-                                               buildNVVMPipeline);
+  mlir::PassPipelineRegistration<LowerOptions>(
+      "bpt-lower-to-reference", "graph .. step to LLVM by the unblocked definitions", buildReferencePipeline);
+  mlir::PassPipelineRegistration<LowerOptions>("bpt-lower-to-cpu", "graph .. step to LLVM by CPU kernels",
+                                               buildCPUPipeline);
+  mlir::PassPipelineRegistration<LowerOptions>(
+      "bpt-lower-to-nvvm", "graph .. step to LLVM by GPU kernels; needs cpu=sm_90a", buildNVVMPipeline);
 }
 
 } // namespace bpt

@@ -2,6 +2,7 @@
 #include "bpt/Runtime/Device.h"
 #include "bpt/Runtime/Threads.h"
 #include <algorithm>
+#include <cstring>
 
 extern "C" int64_t bpt_workers(bpt_context *context) { return context->device ? context->device->workers() : 1; }
 
@@ -23,6 +24,24 @@ extern "C" void bpt_launch(bpt_context *context, int32_t kernel, int64_t grid_x,
                            int32_t threads, int32_t shared_bytes, void **arguments) {
   if (isUsable(context) && grid_x > 0 && grid_y > 0 && grid_z > 0)
     keepError(context, context->device->launch({kernel, {grid_x, grid_y, grid_z}, threads, shared_bytes, arguments}));
+}
+
+extern "C" int64_t bpt_begin_copy(bpt_context *context, uint8_t *to, const uint8_t *from, int64_t bytes) {
+  if (!context->device) {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+    return 0;
+  }
+  if (!isUsable(context))
+    return 0;
+  bpt::Expected<int64_t> number = context->device->beginCopy(to, from, bytes);
+  if (!number)
+    context->failure = number.takeError();
+  return number ? *number : 0;
+}
+
+extern "C" void bpt_wait_copy(bpt_context *context, int64_t number) {
+  if (context->device && isUsable(context))
+    keepError(context, context->device->waitCopy(number));
 }
 
 extern "C" void bpt_tensor_map(bpt_context *context, void *map, void *base, int32_t element, int32_t rank,

@@ -1,6 +1,7 @@
 // Allocations and copies on a device.
 #include "DeviceMirror.h"
 #include "bpt/Runtime/File.h"
+#include "bpt/Runtime/Sizes.h"
 #include <cstring>
 
 namespace bpt {
@@ -16,16 +17,25 @@ void DeviceMirror::release() {
   isShared.clear();
   if (arenaBlock)
     device.release(arenaBlock);
-  arenaBlock = nullptr;
+  if (hostBlock)
+    device.releaseShared(hostBlock);
+  arenaBlock = hostBlock = nullptr;
 }
 
-Status DeviceMirror::allocate(int64_t arenaBytes, const std::vector<ArgumentInfo> &arguments,
+Status DeviceMirror::allocate(const Plan &plan, const std::vector<ArgumentInfo> &arguments,
                               const std::vector<Shape> &shapes, const std::string &entry) {
   release();
-  Expected<void *> block = device.allocate(arenaBytes, "the arena of " + inQuotes(entry));
+  Expected<void *> block = device.allocate(plan.arenaBytes, "the arena of " + inQuotes(entry));
   if (!block)
     return block.takeError();
   arenaBlock = *block;
+  if (plan.hostBytes > 0) {
+    Expected<void *> host =
+        device.allocateShared(plan.hostBytes, "host memory of " + inQuotes(entry) + ", " + formatBytes(plan.hostBytes));
+    if (!host)
+      return host.takeError();
+    hostBlock = *host;
+  }
   for (size_t i = 0; i < shapes.size(); ++i) {
     Expected<int64_t> count = countElements(shapes[i], arguments[i].type);
     if (!count)

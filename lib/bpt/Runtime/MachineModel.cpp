@@ -31,12 +31,14 @@ CpuInfo readCpuInfo() {
   return info;
 }
 
-/// Dense rates of bf16 products in TFLOP/s (NVIDIA's data sheets, SXM).
+/// Dense rates of bf16 products in TFLOP/s, and of PCI Express 4 or 5 x16 in GB/s (NVIDIA's data sheets, SXM).
 struct Gpu {
   const char *name;
-  double teraflops;
+  double teraflops, hostGigabytes;
 };
-constexpr Gpu gpus[] = {{"a100", 312}, {"h100", 989}, {"h200", 989}};
+constexpr Gpu gpus[] = {{"a100", 312, 32}, {"h100", 989, 64}, {"h200", 989, 64}};
+/// Of the data sheet's rate between GPU and host, as large copies reach it.
+constexpr double assumedShareOfLink = 0.8;
 
 } // namespace
 
@@ -49,14 +51,14 @@ std::optional<MachineModel> findMachine(const std::string &name, int threads) {
     return MachineModel{name,
                         fmt::format("{} thread{} at {:.2f} GHz, {:.0f} GFLOP/s, {:.0f} % of it reached", threads,
                                     threads == 1 ? "" : "s", cpu.gigahertz, peak * 1e-9, 100 * assumedShareOfPeak),
-                        assumedShareOfPeak * peak};
+                        assumedShareOfPeak * peak, 0};
   }
   for (const Gpu &gpu : gpus)
     if (name == gpu.name)
       return MachineModel{name,
                           fmt::format("one GPU of {:.0f} TFLOP/s in 16 bits, {:.0f} % of it reached", gpu.teraflops,
                                       100 * assumedShareOfPeak),
-                          assumedShareOfPeak * gpu.teraflops * 1e12};
+                          assumedShareOfPeak * gpu.teraflops * 1e12, assumedShareOfLink * gpu.hostGigabytes * 1e9};
   return std::nullopt;
 }
 

@@ -87,7 +87,8 @@ Memory measure(const Plan &plan, const std::vector<PlannedSlot> &always) {
   memory.slots = always;
   for (PlannedSlot &slot : memory.slots)
     slot.first = 0, slot.last = times - 1;
-  memory.slots.insert(memory.slots.end(), plan.slots.begin(), plan.slots.end());
+  std::copy_if(plan.slots.begin(), plan.slots.end(), std::back_inserter(memory.slots),
+               [](const PlannedSlot &slot) { return !slot.isOnHost(); });
   orderKinds(memory, always.size());
   std::vector<int64_t> total = totals(memory.slots, times);
   memory.peakTime = std::max_element(total.begin(), total.end()) - total.begin();

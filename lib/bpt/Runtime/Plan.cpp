@@ -12,11 +12,13 @@ namespace bpt {
 
 namespace {
 
-/// Scratch of the threads, and what they share, as a slot of the plan: the entry's own one, or one more behind its slots.
+/// Scratch of the threads, and what they share, as a slot of the plan: the entry's own one, or one more behind its
+/// slots.
 Status addThreadScratch(Plan &plan, int64_t bytesPerThread, int64_t sharedBytes) {
   Expected<int64_t> stride = alignedSize(bytesPerThread);
   int64_t bytes = 0;
-  if (!stride || __builtin_mul_overflow(*stride, plan.threads, &bytes) || __builtin_add_overflow(bytes, sharedBytes, &bytes))
+  if (!stride || __builtin_mul_overflow(*stride, plan.threads, &bytes) ||
+      __builtin_add_overflow(bytes, sharedBytes, &bytes))
     return badInput(fmt::format("scratch of {} bytes for each of {} threads does not fit in 63 bits", bytesPerThread,
                                 plan.threads));
   plan.scratchStride = *stride;
@@ -35,6 +37,14 @@ Status addThreadScratch(Plan &plan, int64_t bytesPerThread, int64_t sharedBytes)
   }
   plan.slots.push_back(scratch);
   return {};
+}
+
+/// The slots of one arena; those of the other are empty there.
+Expected<Packing> packSlots(const Plan &plan, bool onHost, PackEffort effort) {
+  std::vector<Interval> intervals;
+  for (const PlannedSlot &slot : plan.slots)
+    intervals.push_back({slot.first, slot.last, slot.isOnHost() == onHost ? slot.bytes : 0});
+  return packIntervals(intervals, effort);
 }
 
 /// Bytes and slots of each kind among `alive`, most bytes first.
@@ -77,17 +87,19 @@ Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const
   if (Status status = addThreadScratch(plan, manifest.threadScratch, manifest.sharedScratch); !status)
     return status.error().in(fmt::format("entry {}", inQuotes(entry.name)));
 
-  std::vector<Interval> intervals;
-  for (const PlannedSlot &slot : plan.slots)
-    intervals.push_back({slot.first, slot.last, slot.bytes});
-  Expected<Packing> packing = packIntervals(intervals, effort);
-  if (!packing)
-    return packing.error().in(fmt::format("entry {}", inQuotes(entry.name)));
+  Expected<Packing> packing = packSlots(plan, /*onHost=*/false, effort),
+                    host = packSlots(plan, /*onHost=*/true, effort);
+  for (const Expected<Packing> *one : {&packing, &host})
+    if (!*one)
+      return one->error().in(fmt::format("entry {}", inQuotes(entry.name)));
   plan.offsets = std::move(packing->offsets);
   plan.arenaBytes = packing->arenaBytes;
+  plan.hostBytes = host->arenaBytes;
   plan.lowerBound = packing->lowerBound;
   plan.peakTime = packing->peakTime;
   for (size_t i = 0; i < plan.slots.size(); ++i) {
+    if (plan.slots[i].isOnHost())
+      plan.offsets[i] = host->offsets[i];
     plan.slots[i].offset = plan.offsets[i];
     if (plan.slots[i].kind == "thread_scratch")
       plan.scratchOffset = plan.offsets[i];
@@ -95,10 +107,18 @@ Expected<Plan> planEntry(const Manifest &manifest, const EntryInfo &entry, const
   return plan;
 }
 
+std::vector<int64_t> Plan::offsetsFrom(const uint8_t *arena, const uint8_t *host) const {
+  std::vector<int64_t> result = offsets;
+  for (size_t i = 0; i < slots.size(); ++i)
+    if (slots[i].isOnHost())
+      result[i] += static_cast<int64_t>(reinterpret_cast<intptr_t>(host) - reinterpret_cast<intptr_t>(arena));
+  return result;
+}
+
 std::vector<size_t> Plan::alivePeak() const {
   std::vector<size_t> alive;
   for (size_t i = 0; i < slots.size(); ++i)
-    if (slots[i].first <= peakTime && peakTime <= slots[i].last && slots[i].bytes > 0)
+    if (slots[i].first <= peakTime && peakTime <= slots[i].last && slots[i].bytes > 0 && !slots[i].isOnHost())
       alive.push_back(i);
   std::stable_sort(alive.begin(), alive.end(), [&](size_t a, size_t b) { return slots[a].bytes > slots[b].bytes; });
   return alive;
@@ -119,6 +139,8 @@ std::string formatPlan(const Plan &plan, size_t rows) {
   std::string text = fmt::format("arena {} ({} bytes), {} alive at the peak (time {}), {} thread{}\n",
                                  formatBytes(plan.arenaBytes), plan.arenaBytes, formatBytes(plan.lowerBound),
                                  plan.peakTime, plan.threads, plan.threads == 1 ? "" : "s");
+  if (plan.hostBytes > 0)
+    text += fmt::format("and {} in host memory\n", formatBytes(plan.hostBytes));
   std::vector<size_t> alive = plan.alivePeak();
   double whole = static_cast<double>(std::max<int64_t>(plan.lowerBound, 1));
   for (const KindTotal &total : totalsByKind(plan, alive))
@@ -140,9 +162,9 @@ std::string formatPlan(const Plan &plan, size_t rows) {
 
 std::string planJson(const Plan &plan) {
   using Json = nlohmann::ordered_json;
-  Json json = {{"arena_bytes", plan.arenaBytes}, {"lower_bound_bytes", plan.lowerBound},
-               {"peak_time", plan.peakTime},     {"threads", plan.threads},
-               {"kinds", Json::object()},        {"alive", Json::array()}};
+  Json json = {{"arena_bytes", plan.arenaBytes}, {"host_bytes", plan.hostBytes}, {"lower_bound_bytes", plan.lowerBound},
+               {"peak_time", plan.peakTime},     {"threads", plan.threads},      {"kinds", Json::object()},
+               {"alive", Json::array()}};
   std::vector<size_t> alive = plan.alivePeak();
   for (const KindTotal &total : totalsByKind(plan, alive))
     json["kinds"][total.kind] = total.bytes;

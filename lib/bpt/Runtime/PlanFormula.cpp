@@ -16,7 +16,7 @@ std::vector<std::set<size_t>> largestSets(const EntryInfo &entry) {
   for (const SlotInfo &start : entry.slots) {
     std::set<size_t> alive;
     for (size_t i = 0; i < entry.slots.size(); ++i)
-      if (entry.slots[i].first <= start.first && start.first <= entry.slots[i].last &&
+      if (entry.slots[i].first <= start.first && start.first <= entry.slots[i].last && entry.slots[i].kind != "host" &&
           entry.slots[i].bytes.text() != "0")
         alive.insert(i);
     auto contains = [](const std::set<size_t> &a, const std::set<size_t> &b) {

@@ -30,6 +30,7 @@ struct Entry::Impl {
   int64_t flops = 0;
   Plan plan;
   std::shared_ptr<Arena> arena;
+  Arena host;                           // beside the arena
   std::unique_ptr<DeviceMirror> mirror; // instead of an arena, on a device with memory of its own
   std::unique_ptr<ThreadPool> threads;
   Profile *profile = nullptr;
@@ -139,7 +140,14 @@ Status Entry::Impl::takeArena(const PrepareOptions &options) {
     return status;
   if (Device *device = program->device.get(); device && device->hasOwnMemory()) {
     mirror = std::make_unique<DeviceMirror>(*device);
-    return mirror->allocate(plan.arenaBytes, info->arguments, shapes, info->name);
+    return mirror->allocate(plan, info->arguments, shapes, info->name);
+  }
+  if (host.bytes() < plan.hostBytes) {
+    host = Arena();
+    Expected<Arena> larger = Arena::allocate(plan.hostBytes, "the host memory of " + inQuotes(info->name));
+    if (!larger)
+      return larger.takeError();
+    host = larger.take();
   }
   if (options.arena)
     arena = options.arena;
@@ -248,7 +256,8 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
     if (!keepsUpdates || !isUpdated[i] || updated.empty())
       if (Status status = mirror->copyIn(i, arguments[i]); !status)
         return status.takeError();
-  int32_t result = code(&context, mirror->arguments().data(), dims.data(), mirror->arena(), plan.offsets.data());
+  std::vector<int64_t> offsets = plan.offsetsFrom(mirror->arena(), mirror->host());
+  int32_t result = code(&context, mirror->arguments().data(), dims.data(), mirror->arena(), offsets.data());
   if (Status status = device.start(); !status && !context.failure)
     context.failure = status.takeError();
   if (whileRunning && !context.failure)
@@ -256,7 +265,8 @@ Expected<std::vector<Tensor>> Entry::Impl::runOnDevice(const std::vector<Tensor>
   std::vector<Tensor> values;
   for (size_t i = 0; i < results.size() && !context.failure; ++i) {
     const ResultInfo &info = this->info->results[i];
-    Expected<Tensor> value = info.argument ? arguments[static_cast<size_t>(*info.argument)] : Tensor::allocate(info.type, results[i]);
+    Expected<Tensor> value =
+        info.argument ? arguments[static_cast<size_t>(*info.argument)] : Tensor::allocate(info.type, results[i]);
     if (!value)
       return value.takeError();
     const void *from = info.argument ? mirror->arguments()[static_cast<size_t>(*info.argument)]
@@ -284,7 +294,9 @@ Status Entry::fetchUpdates() {
   for (const ResultInfo &result : impl->info->results)
     if (result.argument) {
       size_t i = static_cast<size_t>(*result.argument);
-      if (Status status = device.copyOut(impl->updated[i].data(), impl->mirror->arguments()[i], impl->updated[i].bytes()); !status)
+      if (Status status =
+              device.copyOut(impl->updated[i].data(), impl->mirror->arguments()[i], impl->updated[i].bytes());
+          !status)
         return status;
     }
   return device.endRun();
@@ -311,8 +323,8 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
       return status.takeError();
   if (impl->profile)
     impl->profile->beginRun();
-  int32_t status =
-      impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), impl->plan.offsets.data());
+  std::vector<int64_t> offsets = impl->plan.offsetsFrom(impl->arena->data(), impl->host.data());
+  int32_t status = impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), offsets.data());
   if (impl->profile)
     impl->profile->endRun();
   if (device)

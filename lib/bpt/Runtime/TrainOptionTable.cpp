@@ -65,6 +65,8 @@ static std::vector<OptionSpec> makeTable() {
        "what a layer keeps for its backward pass; auto: what suits the strategy and the memory"},
       {"segment", &O::segment, K::Integer, "LAYERS", "0: what suits the memory", machine, {}, 0, any, plain,
        "layers of a segment: the backward computes them again from the segment's input alone; 1: each layer's input is kept"},
+      {"offload", &O::offload, K::Text, "CHOICE", nullptr, machine, {"auto", "true", "false"}, 1, 0, plain,
+       "what the backward pass needs much later waits in host memory, with --target=cuda or emulator; auto: where nothing faster fits"},
       {"heads-at-once", &O::headsAtOnce, K::Integer, "HEADS", "0: all", machine, {}, 0, any, num,
        "key/value heads of a layer that exist at a time, where the input is kept; sums then have another order"},
       {"memory", &O::memory, K::Bytes, "SIZE", "0: nine tenths of what is free", machine, {}, 0, any, plain, "bytes the run may plan: 6GiB, 512MB, 64k or plain bytes"},

@@ -30,6 +30,8 @@ std::string formatDuration(double seconds) {
     return fmt::format("{}h {:02}m", whole / 3600, whole % 3600 / 60);
   if (whole >= 60)
     return fmt::format("{}m {:02}s", whole / 60, whole % 60);
+  if (seconds < 1)
+    return fmt::format("{:.3g}ms", 1000 * seconds);
   return seconds < 10 ? fmt::format("{:.1f}s", seconds) : fmt::format("{}s", whole);
 }
 

@@ -23,7 +23,8 @@ struct Lifetime {
   StringLiteral remover; ///< what ends it
 };
 
-/// An op's own entry comes before its dialect's. Dialects that are not here are somebody else's, and may stay until `tiles`.
+/// An op's own entry comes before its dialect's. Dialects that are not here are somebody else's, and may stay until
+/// `tiles`.
 constexpr Lifetime lifetimes[] = {
     {"bpt.checkpoint", Stage::Blocks, Stage::Step, "bpt-lower-structure"},
     {"bpt.blockwise", Stage::Blocks, Stage::Step, "bpt-lower-structure"},
@@ -47,6 +48,8 @@ constexpr Lifetime lifetimes[] = {
     {"builtin", Stage::Graph, Stage::LLVM, ""},
     {"ub", Stage::Graph, Stage::Kernels, "convert-ub-to-llvm"},
     {"llvm", Stage::Kernels, Stage::LLVM, ""},
+    {"gpu.memcpy", Stage::Buffers, Stage::Kernels, "bpt-lower-launches"},
+    {"gpu.wait", Stage::Buffers, Stage::Kernels, "bpt-lower-launches"},
     {"gpu", Stage::Kernels, Stage::LLVM, ""},
     {"nvvm", Stage::Kernels, Stage::LLVM, ""},
 };
@@ -62,8 +65,8 @@ const Lifetime &getLifetime(Operation *op) {
 
 StringRef getName(Stage stage) { return stageNames[static_cast<int>(stage)]; }
 
-/// Whether a copy moves one whole buffer into another: what bufferization inserts where it found no way in place. A slice's
-/// copy comes from a tensor.extract_slice or tensor.insert_slice somebody wrote.
+/// Whether a copy moves one whole buffer into another: what bufferization inserts where it found no way in place. A
+/// slice's copy comes from a tensor.extract_slice or tensor.insert_slice somebody wrote.
 bool copiesWholeBuffer(memref::CopyOp copy) {
   auto isSlice = [](Value value) {
     while (Operation *definition = value.getDefiningOp()) {
@@ -105,9 +108,11 @@ std::string refuse(Operation *op, Stage stage) {
   if (stage != Stage::Buffers)
     return "";
   if (isa<memref::AllocOp, memref::DeallocOp>(op))
-    return "expected every buffer to be in the arena at stage 'buffers', but got one outside of it; run bpt-plan-memory";
+    return "expected every buffer to be in the arena at stage 'buffers', but got one outside of it; run "
+           "bpt-plan-memory";
   if (auto alloca = dyn_cast<memref::AllocaOp>(op); alloca && !isSmallAlloca(alloca))
-    return "expected at most 4096 bytes on the stack at stage 'buffers', but got more; use a tensor before bufferization";
+    return "expected at most 4096 bytes on the stack at stage 'buffers', but got more; use a tensor before "
+           "bufferization";
   if (auto copy = dyn_cast<memref::CopyOp>(op); copy && copiesWholeBuffer(copy))
     return "expected updates in place at stage 'buffers', but got a copy of a whole buffer that bufferization inserted";
   return "";

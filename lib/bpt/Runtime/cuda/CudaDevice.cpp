@@ -155,6 +155,14 @@ public:
     return {};
   }
 
+  Expected<int64_t> beginCopy(void *to, const void *from, int64_t bytes) override {
+    return static_cast<int64_t>(graphs->add(Copy{toAddress(to), toAddress(from), static_cast<size_t>(bytes)}));
+  }
+  Status waitCopy(int64_t number) override {
+    graphs->add(CopyWait{static_cast<size_t>(number)});
+    return {};
+  }
+
   Status start() override {
     return graphs->submit(parameters, [this](int32_t kernel) { return describe(kernel); });
   }

@@ -15,6 +15,7 @@ using CUdeviceptr = unsigned long long;
 using CUcontext = struct CUctx_st *;
 using CUstream = struct CUstream_st *;
 using CUmodule = struct CUmod_st *;
+using CUevent = struct CUevent_st *;
 using CUfunction = struct CUfunc_st *;
 using CUgraph = struct CUgraph_st *;
 using CUgraphExec = struct CUgraphExec_st *;
@@ -24,7 +25,8 @@ struct Driver {
 #define BPT_CUDA_FUNCTION(name, parameters) CUresult(*name) parameters = nullptr;
 #include "DriverAPI.def"
 
-  /// Loads and initialises the driver. Errors (exit 1): no driver; one that is too old, with its version and the least that will do.
+  /// Loads and initialises the driver. Errors (exit 1): no driver; one that is too old, with its version and the least
+  /// that will do.
   static Expected<std::shared_ptr<const Driver>> load();
 
   /// Success, or what the driver says of `result`: its name and text, after `what` was tried. Out of memory is exit 4.
