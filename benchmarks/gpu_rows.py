@@ -68,8 +68,29 @@ def emulator(arguments):
     yield "attention on the emulator", f"B1 S{length} H{heads} D128 full", "bf16", measure
 
 
+def sizes(arguments):
+    """The conformance list with dynamic sizes: each program compiled once and run with many, in every mode of the emulator."""
+    def measure():
+        with tempfile.TemporaryDirectory() as where:
+            runner = os.path.join(INPUTS, "..", "..", "Conformance", "run.py")
+            done = subprocess.run([sys.executable, runner, "--bin", arguments.bin, "--stage", "sizes", "--target", "emulator", "--only", "bf16",
+                                   "--keep", where], capture_output=True, text=True)
+            counted = re.search(r"(\d+) passed, (\d+) failed", done.stdout)
+            if not counted:
+                raise ours.Failed(done.stderr.strip().split("\n")[-1])
+            kernels = 0
+            for folder in os.listdir(where):
+                text = subprocess.run([os.path.join(arguments.bin, "bpt-compile"), os.path.join(where, folder, "program.mlir"), "--entry=f",
+                                       "--target=cuda", "--emit=mlir", "--stop-after=kernels", "-o", "-"], capture_output=True, text=True, check=True)
+                kernels += len(re.findall(r"attributes \{.*gpu\.kernel", text.stdout))
+        passed, failing = int(counted[1]), int(counted[2])
+        return {"cases": passed + failing, "failing": failing, "names": re.findall("FAIL (.*)", done.stdout), "kernels": kernels,
+                "goal": "failing = 0, cases >= 5000, kernels <= 400", "holds": failing == 0 and passed >= 5000 and 0 < kernels <= 400}
+    yield "cases on the emulator", "sizes x modes", "bf16", measure
+
+
 def bench(arguments, emit):
-    for part in (predictions, ptxas, emulator, mutants):
+    for part in (predictions, ptxas, emulator, mutants, sizes):
         for work, shape, dtype, measure in part(arguments):
             if re.search(arguments.filter, f"{work} {shape}"):
                 try:

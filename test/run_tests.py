@@ -3,7 +3,7 @@
 
   run_tests.py --build build [--only gtest|lit|conformance|emulator] [--filter REGEX]
 """
-import argparse, glob, json, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, concurrent.futures, glob, json, os, re, shutil, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -21,21 +21,28 @@ def find_lit(build):
     return [os.path.join(venv, "bin", "lit")]
 
 
+def run_gtest_program(program, pattern):
+    """(what it printed, passed, failed)"""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = [program, f"--gtest_output=json:{report.name}", "--gtest_brief=1"]
+        if pattern:
+            command.append(f"--gtest_filter=*{pattern}*")
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        try:
+            result = json.load(open(report.name))
+            return done.stdout, result["tests"] - result["failures"] - result.get("disabled", 0), result["failures"]
+        except (OSError, ValueError):  # it crashed before it could report
+            return f"{done.stdout}FAIL {program}: exit {done.returncode}\n", 0, 1
+
+
 def run_gtest(build, pattern):
+    """All programs at once: the longest wait for files and threads now and then."""
+    programs = sorted(glob.glob(os.path.join(build, "bin", "*-tests")))
     passed = failed = 0
-    for program in sorted(glob.glob(os.path.join(build, "bin", "*-tests"))):
-        with tempfile.NamedTemporaryFile(suffix=".json") as report:
-            command = [program, f"--gtest_output=json:{report.name}", "--gtest_brief=1"]
-            if pattern:
-                command.append(f"--gtest_filter=*{pattern}*")
-            code = subprocess.run(command).returncode
-            try:
-                result = json.load(open(report.name))
-                passed += result["tests"] - result["failures"] - result.get("disabled", 0)
-                failed += result["failures"]
-            except (OSError, ValueError):  # it crashed before it could report
-                failed += 1
-                print(f"FAIL {program}: exit {code}")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for text, good, bad in pool.map(lambda program: run_gtest_program(program, pattern), programs):
+            print(text, end="", flush=True)
+            passed, failed = passed + good, failed + bad
     return passed, failed
 
 
@@ -75,8 +82,8 @@ def run_conformance(build, pattern, *options):
 
 def run_emulator(build, pattern):
     """In bf16, which has kernels of its own and warp code; the other types take the emulator many minutes. What has dynamic sizes runs with
-    many of them, in every mode; the rest as it is; and some as the GPU compiler's optimiser leaves them."""
-    runs = (("bf16", "--stage", "sizes"), ("(adamw|global_norm).*bf16", "--stage", "target"),
+    some of them, in every mode (with all: `./dev bench gpu`); the rest as it is; and some as the GPU compiler's optimiser leaves them."""
+    runs = (("bf16", "--stage", "sizes", "--sizes", "10"), ("(adamw|global_norm).*bf16", "--stage", "target"),
             ("(attention|feed_forward|layer_norm|cross_entropy|dense)[0-9] bf16", "--stage", "target", "--emulator-code", "optimized"))
     counts = [run_conformance(build, pattern or only, "--target", "emulator", *options) for only, *options in runs]
     return tuple(map(sum, zip(*counts)))

@@ -237,8 +237,9 @@ class Model:
     def describe(self):
         return json.dumps(self.parameters)
 
-    def command(self):
-        p = self.parameters
+    def command(self, changes={}):
+        """Flags of bpt-gen, for other parameters where `changes` has some."""
+        p = {**self.parameters, **changes}
         flags = self.FAMILIES[p["family"]].split() + [f"--layers={p['layers']}", "--vocab=53", f"--context={p['context']}", "--batch=2",
                                                       f"--dtype={p['dtype']}"]
         return flags + ([f"--dropout={p['dropout']}"] if p["dropout"] else [])

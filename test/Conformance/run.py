@@ -51,6 +51,7 @@ class Failed(Exception):
 class Runner:
     def __init__(self, options):
         self.bin, self.machine, self.keep, self.code = options.bin, options.target, options.keep, options.emulator_code
+        self.most_sizes = options.sizes
         self.worst = {}  # {what: (error, where)}
 
     def note_error(self, what, error, where):
@@ -79,21 +80,17 @@ class Runner:
             raise Failed(f"planned were {report['planned_peak_bytes']} bytes, but {report['measured_peak_bytes']} were allocated")
         return tensors.read(outputs)[0]
 
-    def errors(self, folder, target, flags, program=None):
-        """{result: relative error} against the reference in f64."""
-        text = self.run(folder, "loss.grad" if program else "f", target, "--check", *flags, program=program)
-        return {name: entry["max_rel"] for name, entry in json.loads(text).items()}
-
     def modes(self, dtype):
         """Flags for the emulator. Kernels of their own work asynchronously: in every mode, and the largest errors count."""
         flags = [f"--emulator-code={self.code}"] if self.machine == "emulator" else []
         return flags + (["--emulator-mode=all"] if flags and dtype in ("bf16", "f16") else [])
 
-    def each_errors(self, folder, target, *flags):
-        """[{result: relative error}] of each line in folder/runs."""
-        text = self.tool("bpt-run", os.path.join(folder, "program.mlir"), "--entry=f", f"--target={target}", "--threads=2", "--check", "--json",
-                         f"--runs={os.path.join(folder, 'runs')}", *flags)
-        return [{name: entry["max_rel"] for name, entry in json.loads(line).items()} for line in text.splitlines()]
+    def both_errors(self, folder, *flags):
+        """[({result: naive relative error}, {result: relative error})] against the reference in f64, of each run."""
+        text = self.tool("bpt-run", os.path.join(folder, "program.mlir"), "--entry=f", f"--target={self.machine}", "--threads=2",
+                         "--check", "--naive", "--json", *flags)
+        reports = [json.loads(line) for line in text.splitlines()]
+        return [tuple({name: entry[key] for name, entry in report.items()} for key in ("naive_max_rel", "max_rel")) for report in reports]
 
     def group(self, stage, op, dtype, chunk):
         """[(case, note or None)] of a chunk of cases; when the whole fails to run, each alone says which."""
@@ -147,8 +144,7 @@ class Runner:
     def target(self, folder, op, dtype, chunk):
         program = build(chunk, dtype)
         shapes = self.write_special(folder, program)
-        naive = self.errors(folder, "reference", shapes)
-        ours = naive if self.machine == "reference" else self.errors(folder, self.machine, shapes + self.modes(dtype))
+        [(naive, ours)] = self.both_errors(folder, f"--inputs={os.path.join(folder, 'in.safetensors')}", *shapes, *self.modes(dtype))
         return {case.name: note for case in chunk if (note := self.judge(program, case, dtype, naive, ours))}
 
     def judge(self, program, case, dtype, naive, ours):
@@ -171,16 +167,15 @@ class Runner:
 
     def sizes(self, folder, op, dtype, chunk):
         """[(case with sizes, note or None)] of the runs of one program that holds the chunk."""
-        runs, lines = list(zip(*(cases.resized(case, SIZES_OF.get(op, SIZES)) for case in chunk))), []
+        count = min(SIZES_OF.get(op, SIZES), self.most_sizes)
+        runs, lines = list(zip(*(cases.resized(case, count) for case in chunk))), []
         for number, run in enumerate(runs):
             program, inputs = build(run, dtype), os.path.join(folder, f"in{number}.safetensors")
             lines.append(" ".join([f"--inputs={inputs}", f"--seed={number}", *self.write_special(folder, program, inputs)]))
         with open(os.path.join(folder, "runs"), "w") as file:
             file.write("\n".join(lines) + "\n")
-        naive = self.each_errors(folder, "reference")
-        ours = self.each_errors(folder, self.machine, *self.modes(dtype))
-        return [(case, self.judge(build(run, dtype), case, dtype, *errors)) for run, *errors in zip(runs, naive, ours, strict=True)
-                for case in run]
+        errors = self.both_errors(folder, f"--runs={os.path.join(folder, 'runs')}", *self.modes(dtype))
+        return [(case, self.judge(build(run, dtype), case, dtype, *both)) for run, both in zip(runs, errors, strict=True) for case in run]
 
     def threads(self, folder, op, dtype, chunk):
         shapes = self.write_special(folder, build(chunk, dtype))
@@ -246,27 +241,34 @@ class Runner:
 
     def model(self, folder, op, dtype, chunk):
         [model] = chunk
-        graph = os.path.join(folder, "graph.mlir")
-        with open(graph, "w") as file:
-            file.write(self.tool("bpt-gen", *model.command()))
-        tensors.write(os.path.join(folder, "in.safetensors"), parameters(open(graph).read()))
+        graph, exact_graph = os.path.join(folder, "graph.mlir"), os.path.join(folder, "graph64.mlir")
+        for path, changes in ((graph, {}), (exact_graph, {"dtype": "f64"})):
+            with open(path, "w") as file:
+                file.write(self.tool("bpt-gen", *model.command(changes)))
+        inputs = os.path.join(folder, "in.safetensors")
         plain = self.differentiate(folder, "plain", graph, "")
         formed = self.differentiate(folder, "formed", graph, model.passes() + ",")
+        tensors.write(inputs, parameters(open(graph).read()))
+        rounded = tensors.read(inputs)[0]
+        run = lambda target, program: self.results(folder, "loss.grad", target, program)
+        results = {"naive": run("reference", plain), "ours": run(self.machine, formed)}
         if dtype == "f64":
-            expected, results = (self.results(folder, "loss.grad", "reference", program) for program in (plain, formed))
-            errors = {name: tensors.relative_error(results[name][2], expected[name][2]) for name in expected}
-            for name, error in errors.items():
-                self.note_error("model from its plain form, f64", error, f"{model.name} {name}")
-                if not error <= MODEL:
-                    return {model.name: f"{name} of the formed model is {error:.2e} from the plain one, more than {MODEL:.0e}"}
-        naive = self.errors(folder, "reference", [], plain)
-        ours = self.errors(folder, self.machine, [], formed)
-        for name in naive:
+            results["formed"] = run("reference", formed)
+        tensors.write(inputs, {name: ("F64", shape, values) for name, (_, shape, values) in rounded.items()})
+        exact = run("reference", self.differentiate(folder, "plain64", exact_graph, ""))
+        errors = {what: {name: tensors.relative_error(tensor[2], exact[name][2]) for name, tensor in result.items()}
+                  for what, result in results.items()}
+        naive, ours = errors["naive"], errors["ours"]
+        for name in exact:
+            if dtype == "f64":
+                self.note_error("model from its plain form, f64", errors["formed"][name], f"{model.name} {name}")
+                if not errors["formed"][name] <= MODEL:
+                    return {model.name: f"{name} of the formed model is {errors['formed'][name]:.2e} from the plain one, more than {MODEL:.0e}"}
             self.note_error(f"model on the {self.machine} by naive error, {dtype}", ours[name] / max(naive[name], EPSILON[dtype]), f"{model.name} {name}")
             # One draw of many roundings stands for the naive error here, so it is taken three times, not twice.
             limit = MODEL if dtype == "f64" else 3 * naive[name] + 4 * EPSILON[dtype]
             if not ours[name] <= limit:
-                return {model.name: f"{name} is {ours[name]:.2e} from the reference in f64, more than {limit:.2e} (the naive error is {naive[name]:.2e})"}
+                return {model.name: f"{name} is {ours[name]:.2e} from the plain model in f64, more than {limit:.2e} (the naive error is {naive[name]:.2e})"}
         return {}
 
     def differentiate(self, folder, name, graph, passes):
@@ -349,6 +351,7 @@ def main():
     parser.add_argument("--stage", action="append", dest="stages", choices=STAGES, help="may be given again; default: all but sizes")
     parser.add_argument("--target", default="cpu", help="what the stage 'target' runs on")
     parser.add_argument("--emulator-code", default="emitted", choices=("emitted", "optimized"), help="what runs on the emulator")
+    parser.add_argument("--sizes", type=int, default=SIZES, help="most sizes of a program in the stage sizes, by default as many as there are")
     parser.add_argument("--only", default="", help="regular expression over 'stage case type'")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--keep", help="folder that keeps the files of each run")

@@ -25,6 +25,8 @@ int main(int argc, char **argv) {
                  "emulator; auto: where nothing faster fits --memory")
       ->capture_default_str();
   app.add_flag("--check", session.check, "also run the reference in f64 and report how far each result is from it");
+  app.add_flag("--naive", session.naive,
+               "with --check: also report how far the unblocked definitions in the same types are");
   app.add_option("--runs", session.runs,
                  "with --check: many runs of what is compiled once; each line of the file has the --shape, --inputs "
                  "and --seed of one")

@@ -8,6 +8,7 @@ namespace bpt {
 struct SessionRequest {
   std::string input;                    ///< .mlir file, `-` is standard input
   bool check = false;                   ///< also run the reference in f64
+  bool naive = false;                   ///< with check: also the error of the reference in the program's own types
   std::string runs;                     ///< file with the arguments of many runs to check (`readRuns`); empty: one run
   std::string emulatorMode = "eager";   ///< eager | random | late | all (with check: the worst of them is reported)
   int64_t emulatorSeed = 1;             ///< of the mode random

@@ -100,6 +100,7 @@ struct Comparison {
   double maxAbs = 0; ///< max |a - b|
   double maxRel = 0; ///< max |a - b| / max |b|
   double rms = 0;    ///< sqrt(mean (a - b)^2)
+  std::optional<double> naiveMaxRel = std::nullopt; ///< maxRel of the unblocked definitions in the same types
 };
 
 /// Compares results by position; equal infinities and two NaNs differ by 0, other non-finite pairs by infinity. Errors:

@@ -16,6 +16,7 @@ namespace {
 struct Checker {
   std::string tool;
   const Program &program, &reference;
+  const Program *naive;              ///< null: its error is not asked for
   std::vector<emulator::Mode> modes; ///< one where the target has none
   EmulatorOptions &options;
   bool warned = false;
@@ -29,6 +30,7 @@ struct Checker {
 Expected<std::vector<Comparison>> Checker::check(const RunRequest &request) {
   std::vector<Comparison> worst;
   std::vector<NamedTensor> exact;
+  std::vector<Comparison> naiveErrors;
   for (emulator::Mode mode : modes) {
     options.mode = mode;
     std::string warnings;
@@ -44,6 +46,16 @@ Expected<std::vector<Comparison>> Checker::check(const RunRequest &request) {
       if (!results)
         return results.takeError();
       exact = results.take();
+      if (naive) {
+        Expected<std::vector<NamedTensor>> rounded =
+            runReference(*naive, run->entry().info().name, run->arguments(), run->report().threads);
+        if (!rounded)
+          return rounded.takeError();
+        Expected<std::vector<Comparison>> errors = compareResults(*rounded, exact);
+        if (!errors)
+          return errors.takeError();
+        naiveErrors = errors.take();
+      }
     }
     if (Status status = run->execute(); !status)
       return status.error();
@@ -59,6 +71,8 @@ Expected<std::vector<Comparison>> Checker::check(const RunRequest &request) {
       if (Status status = writeSafeTensors(request.outputs, run->results()); !status)
         return status.error();
   }
+  for (size_t i = 0; i < naiveErrors.size(); ++i)
+    worst[i].naiveMaxRel = naiveErrors[i].maxRel;
   return worst;
 }
 
@@ -95,6 +109,8 @@ static Status checkFlags(const SessionRequest &request) {
     return usageError("expected --bench or --check, but got both");
   if (request.run.plan && (request.check || !request.run.expected.empty()))
     return usageError("expected --plan without --check and --expected: a plan runs nothing");
+  if (request.naive && !request.check)
+    return usageError("expected --check with --naive");
   if (!request.runs.empty() && !request.check)
     return usageError("expected --check with --runs");
   if (!request.runs.empty() && !request.run.outputs.empty())
@@ -169,10 +185,12 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
     return status;
   if (request.run.plan)
     return printPlan(tool, compiler, **module, options, request.run, considered);
-  OwningOpRef<ModuleOp> twin;
+  OwningOpRef<ModuleOp> twin, naiveTwin;
   if (request.check) {
     twin = (*module)->clone();
     promoteToF64(*twin);
+    if (request.naive)
+      naiveTwin = (*module)->clone();
   }
   Expected<Program> program = compiler.load(**module, options);
   if (!program)
@@ -188,9 +206,16 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   Expected<Program> reference = compiler.load(*twin, exact);
   if (!reference)
     return reference.takeError();
+  std::optional<Program> naive;
+  if (request.naive) {
+    Expected<Program> loaded = compiler.load(*naiveTwin, exact);
+    if (!loaded)
+      return loaded.takeError();
+    naive = loaded.take();
+  }
   if (options.target != Target::Emulator)
     modes->resize(1);
-  return check({tool, *program, *reference, std::move(*modes), *options.emulator}, request);
+  return check({tool, *program, *reference, naive ? &*naive : nullptr, std::move(*modes), *options.emulator}, request);
 }
 
 int runSession(const std::string &tool, const SessionRequest &request) {

@@ -133,10 +133,13 @@ std::string formatBench(const RunReport &report) {
 
 std::string comparisonJson(const std::vector<Comparison> &comparisons) {
   Json json = Json::object();
-  for (const Comparison &comparison : comparisons)
+  for (const Comparison &comparison : comparisons) {
     json[comparison.name] = {{"max_abs", jsonNumber(comparison.maxAbs)},
                              {"max_rel", jsonNumber(comparison.maxRel)},
                              {"rms", jsonNumber(comparison.rms)}};
+    if (comparison.naiveMaxRel)
+      json[comparison.name]["naive_max_rel"] = jsonNumber(*comparison.naiveMaxRel);
+  }
   return dump(json);
 }
 
@@ -145,10 +148,13 @@ std::string formatComparison(const std::vector<Comparison> &comparisons) {
   for (const Comparison &comparison : comparisons)
     names.push_back(comparison.name);
   size_t width = nameWidth(names);
-  std::string text = fmt::format("  {:<{}}  {:>12}  {:>12}  {:>12}\n", "result", width, "max abs", "max rel", "rms");
+  bool isNaiveKnown = !comparisons.empty() && comparisons.front().naiveMaxRel;
+  std::string text = fmt::format("  {:<{}}  {:>12}  {:>12}  {:>12}{}\n", "result", width, "max abs", "max rel", "rms",
+                                 isNaiveKnown ? "  naive max rel" : "");
   for (const Comparison &comparison : comparisons)
-    text += fmt::format("  {:<{}}  {:>12.4g}  {:>12.4g}  {:>12.4g}\n", comparison.name, width, comparison.maxAbs,
-                        comparison.maxRel, comparison.rms);
+    text += fmt::format("  {:<{}}  {:>12.4g}  {:>12.4g}  {:>12.4g}{}\n", comparison.name, width, comparison.maxAbs,
+                        comparison.maxRel, comparison.rms,
+                        isNaiveKnown ? fmt::format("  {:>13.4g}", *comparison.naiveMaxRel) : "");
   return text;
 }
 
