@@ -1,4 +1,4 @@
-// The threads of a program: how many, and the loop they run. Built on oneTBB.
+// The threads of a program: how many, and the loop they run. Built on libgomp.
 #pragma once
 #include "bpt/Runtime/Error.h"
 #include "bpt/Runtime/RuntimeABI.h"
@@ -28,7 +28,6 @@ int chooseThreads(int requested, const char *ompNumThreads, std::string &warning
 class ThreadPool {
 public:
   explicit ThreadPool(int threads);
-  ~ThreadPool();
   ThreadPool(const ThreadPool &) = delete;
   ThreadPool &operator=(const ThreadPool &) = delete;
 
@@ -48,8 +47,6 @@ public:
   bool insideBody() const;
 
 private:
-  struct Impl;
-  std::unique_ptr<Impl> impl;
   int count;
 };
 

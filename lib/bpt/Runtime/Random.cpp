@@ -1,8 +1,8 @@
 // Philox4x32-10 and the fills built on it.
 #include "bpt/Runtime/Random.h"
+#include "bpt/Runtime/Threads.h"
 #include <algorithm>
 #include <cmath>
-#include <tbb/parallel_for.h>
 
 namespace bpt {
 
@@ -33,7 +33,7 @@ void normalPair(uint32_t a, uint32_t b, double *out) {
 /// Calls fill(block, count) for each block of four elements; count < 4 in the last one.
 template <typename Fill> void forEachBlock(int64_t elements, const Fill &fill) {
   int64_t tasks = (elements + elementsPerTask - 1) / elementsPerTask;
-  tbb::parallel_for(int64_t(0), tasks, [&](int64_t task) {
+  ThreadPool(availableProcessors()).parallelFor(tasks, [&](int64_t task, int) {
     int64_t end = std::min(elements, (task + 1) * elementsPerTask);
     for (int64_t element = task * elementsPerTask; element < end; element += 4)
       fill(element / 4, std::min<int64_t>(4, end - element));

@@ -1,4 +1,4 @@
-// The parallel loop of compiled code on oneTBB, and how many threads a process should use.
+// The parallel loop of compiled code, and how many threads a process should use.
 #include "bpt/Runtime/Threads.h"
 #include "bpt/Runtime/Arena.h"
 #include "bpt/Runtime/File.h"
@@ -9,30 +9,13 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <fstream>
-#include <optional>
 #include <sched.h>
 #include <sstream>
-#include <tbb/global_control.h>
-#include <tbb/parallel_for.h>
-#include <tbb/partitioner.h>
-#include <tbb/task_arena.h>
 #include <thread>
 
 namespace bpt {
 
 namespace {
-
-/// The pool whose body this thread is running, if any.
-thread_local const void *runningPool = nullptr;
-
-class RunningIn {
-public:
-  explicit RunningIn(const void *pool) : previous(std::exchange(runningPool, pool)) {}
-  ~RunningIn() { runningPool = previous; }
-
-private:
-  const void *previous;
-};
 
 int processorsOfAffinityMask() {
   // The mask of the kernel may be larger than cpu_set_t.
@@ -106,59 +89,6 @@ int chooseThreads(int requested, const char *ompNumThreads, std::string &warning
   warning = fmt::format("OMP_NUM_THREADS: expected a number from 1 to {}, but got {}; using {} threads", maxThreads,
                         inQuotes(text), count);
   return count;
-}
-
-struct ThreadPool::Impl {
-  explicit Impl(int threads) : arena(threads, /*reserved_for_masters=*/1) {
-    // oneTBB keeps to the number of processors unless told otherwise.
-    if (threads > tbb::this_task_arena::max_concurrency())
-      moreThreads.emplace(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(threads));
-  }
-
-  std::optional<tbb::global_control> moreThreads;
-  tbb::task_arena arena;
-};
-
-ThreadPool::ThreadPool(int threads) : count(std::clamp(threads, 1, maxThreads)) {
-  if (count > 1)
-    impl = std::make_unique<Impl>(count);
-}
-
-ThreadPool::~ThreadPool() = default;
-
-bool ThreadPool::insideBody() const { return runningPool == this; }
-
-void ThreadPool::run(int64_t n, Body body, void *closure) {
-  if (n <= 0)
-    return;
-  bool nested = insideBody();
-  if (nested || n == 1 || !impl) {
-    RunningIn running(this);
-    for (int64_t item = 0; item < n; ++item)
-      body(closure, item, nested ? -1 : 0);
-    return;
-  }
-  // Items are handed out in order, a few at a time; who gets which never matters to the result.
-  auto workers = static_cast<int>(std::min<int64_t>(count, n));
-  int64_t chunk = std::max<int64_t>(1, n / (int64_t(workers) * 32));
-  std::atomic<int64_t> next{0};
-  auto work = [&](int) {
-    RunningIn running(this);
-    int worker = tbb::this_task_arena::current_thread_index();
-    for (int64_t begin; (begin = next.fetch_add(chunk, std::memory_order_relaxed)) < n;)
-      for (int64_t item = begin; item < std::min(begin + chunk, n); ++item)
-        body(closure, item, worker);
-  };
-  impl->arena.execute([&] { tbb::parallel_for(0, workers, 1, work, tbb::simple_partitioner()); });
-}
-
-void ThreadPool::parallelFor(int64_t n, const std::function<void(int64_t, int)> &body) {
-  run(
-      n,
-      [](void *closure, int64_t item, int worker) {
-        (*static_cast<const std::function<void(int64_t, int)> *>(closure))(item, worker);
-      },
-      const_cast<std::function<void(int64_t, int)> *>(&body));
 }
 
 } // namespace bpt
