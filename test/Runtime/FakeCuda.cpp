@@ -1,5 +1,5 @@
 // A CUDA driver for tests: it has memory of its own, launches nothing, and fails as FAKE_CUDA says.
-//   FAKE_CUDA=old|none|ampere|full|crash   an old driver, no GPU, one that is no Hopper, no free memory, a failing kernel
+//   FAKE_CUDA=old|none|ampere|full|crash   an old driver, no GPU, no Hopper GPU, no free memory, a failing kernel
 //   FAKE_CUDA=copies                       says what is copied beside the kernels, and waited for
 //   FAKE_CUDA=tokens                       says what is copied in pieces of 192 bytes
 #include <cstdint>
@@ -30,7 +30,9 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
 int cuDevicePrimaryCtxRetain(void **context, int) { return *context = context, 0; }
 int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 int cuCtxSetCurrent(void *) { return 0; }
-int cuMemGetInfo_v2(size_t *free, size_t *total) { return *free = 1 << 20, *total = size_t(141) << 30, 0; }
+int cuMemGetInfo_v2(size_t *free, size_t *total) {
+  return *free = is("full") ? 1 << 20 : size_t(140) << 30, *total = size_t(141) << 30, 0;
+}
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
   if (is("full"))
     return outOfMemory;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,9 @@ public:
   /// Waits until all launches are done. The first error of the run, if any.
   virtual Status endRun() = 0;
 };
+
+/// Bytes that are free on the first NVIDIA GPU; none without a driver that will do, or without a GPU.
+std::optional<int64_t> freeGpuMemory();
 
 /// The first NVIDIA GPU, with the kernels of `image` (a cubin, or PTX text that ends with a zero) in it. Errors (exit
 /// 1): no driver, a driver that is too old, no GPU, one that is no Hopper, code the driver refuses (with its log); exit

@@ -40,7 +40,7 @@ struct ResultInfo {
 /// One buffer of the arena. `first` and `last` are positions in the entry's linear time, both inclusive.
 struct SlotInfo {
   std::string name;
-  std::string kind; ///< activation, gradient, workspace, result, scratch, ...
+  std::string kind; ///< activation, gradient, workspace, result, host (in the arena in host memory), ...
   Formula bytes;
   int64_t first = 0;
   int64_t last = 0;

@@ -56,7 +56,7 @@ Status checkMemoryLimit(const Plan &plan, const std::string &entry, int64_t limi
 /// A table for people: totals per kind at the peak, then the `rows` largest slots alive there.
 std::string formatPlan(const Plan &plan, size_t rows = 20);
 
-/// The same for programs: {"arena_bytes","lower_bound_bytes","peak_time","threads","kinds":{..},"alive":[..]}.
+/// The same for programs: {"arena_bytes","host_bytes","lower_bound_bytes","peak_time","threads","kinds":{..},"alive":[..]}.
 std::string planJson(const Plan &plan);
 
 /// The dynamic sizes of arguments of these shapes, in the order compiled code wants them.

@@ -72,7 +72,7 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, CompileOptions
   llvm::append_range(policies, getHeadPolicies(function));
   addOffload(policies, hasKernels(options.target) ? options.offload : Offload::No);
   Expected<FormedGradient> formed = fitToBudget<FormedGradient>(
-      policies, countStepWork(function), memoryBudget(options.memory),
+      policies, countStepWork(function), memoryBudget(options.memory, getTargetName(options.target)),
       [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, tried);
   if (!formed)
     return formed.takeError();

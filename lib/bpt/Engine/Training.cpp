@@ -245,7 +245,7 @@ static Expected<LoweredTraining> fitTraining(Compiler &compiler, ModuleOp graph,
   if (!open)
     return open.takeError();
   return fitToBudget<LoweredTraining>(
-      *open, work, memoryBudget(options.memory), estimate,
+      *open, work, memoryBudget(options.memory, options.target), estimate,
       [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
 }
 

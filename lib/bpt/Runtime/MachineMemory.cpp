@@ -1,5 +1,6 @@
-// Memory this process can have: /proc/meminfo and the limits of its cgroups.
+// Memory this process can have: /proc/meminfo and the limits of its cgroups, or a GPU's.
 #include "bpt/Runtime/MachineMemory.h"
+#include "bpt/Runtime/Device.h"
 #include <algorithm>
 #include <fstream>
 #include <optional>
@@ -55,7 +56,10 @@ std::optional<int64_t> leftInCgroup() {
 
 } // namespace
 
-int64_t availableMemory() {
+int64_t availableMemory(std::string_view target) {
+  if (target == "cuda")
+    if (std::optional<int64_t> free = freeGpuMemory())
+      return *free;
   int64_t available = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
   if (std::optional<int64_t> kilobytes = readField("/proc/meminfo", "MemAvailable:"))
     available = *kilobytes * 1024;
@@ -64,6 +68,8 @@ int64_t availableMemory() {
   return std::max<int64_t>(available, 0);
 }
 
-int64_t memoryBudget(int64_t given) { return given ? given : availableMemory() / 10 * 9; }
+int64_t memoryBudget(int64_t given, std::string_view target) {
+  return given ? given : availableMemory(target) / 10 * 9;
+}
 
 } // namespace bpt

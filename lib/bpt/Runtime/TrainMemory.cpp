@@ -104,11 +104,11 @@ void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
 }
 
 Status TrainRun::checkBudget() {
-  int64_t free = availableMemory();
+  int64_t free = availableMemory(options.target);
   if (options.memory > free)
     report.note(fmt::format("warning: --memory={} is more than the {} that are free", formatBytes(options.memory),
                             formatBytes(free)));
-  int64_t budget = memoryBudget(options.memory);
+  int64_t budget = memoryBudget(options.memory, options.target);
   if (plan->plannedBytes() <= budget)
     return {};
   if (options.dryRun && !options.memory) { // a question, perhaps about another machine
@@ -248,7 +248,7 @@ template <typename Bytes> static int64_t findLargest(int64_t start, int64_t budg
 
 /// The largest --context and --batch for the budget, to one part in 32.
 Status TrainRun::searchLargest() {
-  int64_t budget = memoryBudget(options.memory);
+  int64_t budget = memoryBudget(options.memory, options.target);
   auto search = [&](const char *name, int64_t TrainOptions::*field) -> Status {
     if (!source.plan)
       return {};

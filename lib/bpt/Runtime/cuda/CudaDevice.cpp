@@ -222,6 +222,20 @@ private:
 };
 } // namespace
 
+std::optional<int64_t> freeGpuMemory() {
+  Expected<std::shared_ptr<const Driver>> driver = Driver::load();
+  CUdevice device = 0;
+  CUcontext context = nullptr;
+  if (!driver || (*driver)->cuDeviceGet(&device, 0) || (*driver)->cuDevicePrimaryCtxRetain(&context, device))
+    return std::nullopt;
+  size_t free = 0, total = 0;
+  CUresult result = (*driver)->cuCtxSetCurrent(context);
+  if (!result)
+    result = (*driver)->cuMemGetInfo_v2(&free, &total);
+  (*driver)->cuDevicePrimaryCtxRelease_v2(device);
+  return result ? std::nullopt : std::optional<int64_t>(static_cast<int64_t>(free));
+}
+
 Expected<std::shared_ptr<Device>> openCudaDevice(const std::vector<KernelInfo> &kernels, std::string_view image) {
   Expected<std::shared_ptr<const Driver>> driver = Driver::load();
   if (!driver)
