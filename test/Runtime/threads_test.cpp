@@ -3,7 +3,9 @@
 #include "bpt/Runtime/Threads.h"
 #include <atomic>
 #include <cstring>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace bpt;
@@ -67,6 +69,22 @@ TEST(ThreadPool, MoreThreadsThanProcessorsReallyRun) {
   });
   EXPECT_EQ(arrived, threads);
   EXPECT_LT(std::chrono::steady_clock::now(), deadline);
+}
+
+TEST(ThreadPool, LoopsRunInAForkedProcess) {
+  ThreadPool pool(3);
+  std::atomic<int> seen{0};
+  pool.parallelFor(100, [&](int64_t, int) { ++seen; });
+  pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    ::alarm(20);
+    pool.parallelFor(100, [&](int64_t, int) { ++seen; });
+    ::_exit(seen == 200 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 TEST(ParallelFor, ScratchIsAlignedAndOnesOwn) {

@@ -37,7 +37,8 @@ public:
 
   /// Calls body(closure, item, worker) once for each item in [0, n); worker in [0, threads()) is held by one thread at
   /// a time. Items are started in order. Returns when all are done. A call from inside a body of the same pool runs
-  /// serially with worker -1. Only one thread at a time may start a loop from outside.
+  /// serially with worker -1. Only one thread at a time may start a loop from outside. In a process forked after a loop was
+  /// run, loops run on the calling thread alone.
   void run(int64_t n, Body body, void *closure);
 
   /// The same with a function object.

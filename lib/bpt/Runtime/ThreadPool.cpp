@@ -2,6 +2,7 @@
 // a loop, and the loops of compiled code follow each other faster than that.
 #include "bpt/Runtime/Threads.h"
 #include <algorithm>
+#include <pthread.h>
 #include <utility>
 
 // What `#pragma omp parallel` is to GCC (libgomp's ABI); clang would want a runtime of its own.
@@ -40,6 +41,14 @@ struct Loop {
   }
 };
 
+/// Set in a process forked from one that had run loops: libgomp would wait there for threads that only the parent has.
+std::atomic<bool> isForked{false};
+
+void watchForks() {
+  static const int registered = ::pthread_atfork(nullptr, nullptr, [] { isForked = true; });
+  (void)registered;
+}
+
 } // namespace
 
 ThreadPool::ThreadPool(int threads) : count(std::clamp(threads, 1, maxThreads)) {}
@@ -50,12 +59,13 @@ void ThreadPool::run(int64_t n, Body body, void *closure) {
   if (n <= 0)
     return;
   bool nested = insideBody();
-  if (nested || n == 1 || count == 1) {
+  if (nested || n == 1 || count == 1 || isForked) {
     RunningIn running(this);
     for (int64_t item = 0; item < n; ++item)
       body(closure, item, nested ? -1 : 0);
     return;
   }
+  watchForks();
   // A team of the same size each time: libgomp keeps it.
   Loop loop{n, std::max<int64_t>(1, n / (std::min<int64_t>(count, n) * 32)), body, closure, this};
   GOMP_parallel([](void *data) { static_cast<Loop *>(data)->work(omp_get_thread_num()); }, &loop,
