@@ -34,6 +34,12 @@ enum class Offload { Auto, No, Yes };
 /// `auto`, `true` or `false`; exit 2 for another name, and for `true` with a target that computes in host memory.
 Expected<Offload> parseOffload(llvm::StringRef name, Target target);
 
+/// Whether a program that was compiled with Offload::Yes has something in host memory.
+bool offloadsAnything(const Manifest &manifest);
+/// What a user is told where it has not.
+inline constexpr const char *idleOffloadWarning =
+    "warning: --offload=true moves nothing: no buffer of 256 KiB or more rests while three layers run";
+
 struct PolicyCost; // bpt/Runtime/TrainPlan.h
 
 struct CompileOptions {

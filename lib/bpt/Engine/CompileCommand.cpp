@@ -102,6 +102,8 @@ Status runCompileCommand(const CompileCommand &command) {
   Expected<Manifest> manifest = compiler.getManifest(**module, options);
   if (!manifest)
     return manifest.takeError();
+  if (options.offload == Offload::Yes && !offloadsAnything(*manifest))
+    llvm::errs() << "bpt-compile: " << idleOffloadWarning << "\n";
   llvm::LLVMContext context;
   Expected<std::unique_ptr<llvm::Module>> kernels = takeKernels(**module, context);
   if (!kernels)

@@ -52,6 +52,12 @@ Expected<Offload> parseOffload(llvm::StringRef name, Target target) {
   return name == "true" ? Offload::Yes : Offload::No;
 }
 
+bool offloadsAnything(const Manifest &manifest) {
+  return llvm::any_of(manifest.entries, [](const EntryInfo &entry) {
+    return llvm::any_of(entry.slots, [](const SlotInfo &slot) { return slot.kind == "host"; });
+  });
+}
+
 static constexpr std::pair<const char *, Stage> stageNames[] = {
     {"graph", Stage::Graph},     {"blocks", Stage::Blocks},   {"step", Stage::Step}, {"tiles", Stage::Tiles},
     {"buffers", Stage::Buffers}, {"kernels", Stage::Kernels}, {"llvm", Stage::LLVM}};

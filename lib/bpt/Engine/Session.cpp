@@ -141,6 +141,8 @@ static Status printPlan(const std::string &tool, Compiler &compiler, ModuleOp mo
   Expected<Manifest> manifest = compiler.getManifest(module, options);
   if (!manifest)
     return manifest.takeError();
+  if (options.offload == Offload::Yes && !offloadsAnything(*manifest))
+    llvm::errs() << tool << ": " << idleOffloadWarning << "\n";
   std::string warnings;
   Expected<std::string> text = planText(*manifest, request, warnings);
   if (!warnings.empty())
@@ -195,6 +197,8 @@ static Status run(const std::string &tool, const SessionRequest &request, int &c
   Expected<Program> program = compiler.load(**module, options);
   if (!program)
     return program.takeError();
+  if (options.offload == Offload::Yes && !offloadsAnything(program->manifest()))
+    llvm::errs() << tool << ": " << idleOffloadWarning << "\n";
   if (!request.check) {
     code = runCommand(tool, *program, request.run);
     return {};

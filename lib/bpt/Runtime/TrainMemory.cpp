@@ -84,7 +84,7 @@ void TrainRun::describeMemory(std::vector<ReportRow> &rows) {
   rows.push_back(bytesRow("lower_bound_bytes", "alive at the peak", p.headBytes + p.step.lowerBound));
   rows.push_back(bytesRow("planned_peak_bytes", "planned peak", p.plannedBytes(),
                           options.memory ? fmt::format(" of {}", formatBytes(options.memory)) : ""));
-  if (p.step.hostBytes > 0)
+  if (p.step.hostBytes > 0 || options.offload == "true") // asked for, and perhaps nothing to move
     rows.push_back(bytesRow("host_bytes", "offloaded", p.step.hostBytes, " in host memory, beside what is planned"));
   std::optional<MachineModel> machine = findMachine(options.machine, environment.threads);
   double flops = static_cast<double>(p.flops);

@@ -20,6 +20,12 @@ bool isView(Operation *op) {
   return isa<memref::CastOp, memref::ExpandShapeOp, memref::CollapseShapeOp, memref::SubViewOp>(op);
 }
 
+/// The function of the module that is called, and that is one block; null for another.
+func::FuncOp getCallee(func::CallOp call, ModuleOp module) {
+  auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee());
+  return callee && callee.getBody().hasOneBlock() ? callee : func::FuncOp();
+}
+
 /// Where the memory of values comes from: allocations, also in functions that are called, and arguments of the values'
 /// own function.
 class Origins {
@@ -69,8 +75,8 @@ private:
   }
 
   void addCall(func::CallOp call, unsigned number) {
-    auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee());
-    if (!callee || callee.isExternal() || !callee.getBody().hasOneBlock()) {
+    func::FuncOp callee = getCallee(call, module);
+    if (!callee) {
       isUnknown = true;
       return;
     }
@@ -106,8 +112,7 @@ public:
     for (Operation &op : block) {
       positions[&op] = count++;
       auto call = dyn_cast<func::CallOp>(op);
-      auto callee = call ? module.lookupSymbol<func::FuncOp>(call.getCallee()) : func::FuncOp();
-      if (callee && !callee.isExternal())
+      if (call && getCallee(call, module))
         layers.push_back(call);
     }
     SmallVector<Rest> rests;
@@ -155,8 +160,8 @@ private:
 
   /// Whether a result of `call` may be its argument `number` again.
   bool mayReturn(func::CallOp call, unsigned number) {
-    auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee());
-    if (!callee || callee.isExternal() || !callee.getBody().hasOneBlock())
+    func::FuncOp callee = getCallee(call, module);
+    if (!callee)
       return true;
     return llvm::any_of(callee.getBody().front().getTerminator()->getOperands(), [&](Value result) {
       return isa<MemRefType>(result.getType()) && Origins(module, result).contains(callee.getArgument(number));
