@@ -78,7 +78,7 @@ struct TrainPlan {
 
 /// A way of choosing between time and memory, and what a run would take with it.
 struct PolicyCost {
-  std::string name;  ///< as --keep-activations and --segment say it: "attention", "input in segments of 4"
+  std::string name;  ///< "attention", "input in segments of 4, input in the last 2 layers"
   int64_t bytes = 0; ///< planned peak of the run
   double flops = 0;  ///< of a step, with what is computed twice; 0: unknown
   bool chosen = false;

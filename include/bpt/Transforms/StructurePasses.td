@@ -28,6 +28,9 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     `segment` = N puts a checkpoint that keeps its input around every N layers that follow on each other: the backward of a segment
     computes its layers again, and then each layer as `keep` says. About the square root of the number of layers keeps least.
 
+    `last-layers` = N makes the last N layers keep `last-keep` instead, each by itself. What they keep is needed for the shortest time: when
+    the backward of the other layers computes again what it did not keep, it is gone.
+
     `heads` = N (blockwise, keep input) makes attention a sum over groups of N key heads with their queries: {projections, attention,
     its share of the output projection, added to the groups before}, each in a checkpoint inside the layer's that is cut into blocks
     by itself. Keys and values, and their gradients, then exist for N heads at a time instead of all, for the price of projections
@@ -142,6 +145,8 @@ def FormBlocksPass : Pass<"bpt-form-blocks", "::mlir::ModuleOp"> {
     Option<"block", "block", "int64_t", "512", "rows of a block">,
     Option<"keep", "keep", "std::string", "\"\"", "input | attention | qkv | all; default: input for blockwise, else all">,
     Option<"segment", "segment", "int64_t", "1", "layers of a segment: only its input is kept; 1: every layer's">,
+    Option<"lastLayers", "last-layers", "int64_t", "0", "layers at the end that keep last-keep instead">,
+    Option<"lastKeep", "last-keep", "std::string", "\"all\"", "input | attention | qkv | all">,
     Option<"heads", "heads", "int64_t", "0", "key heads whose attention exists at a time; 0: all">,
     Option<"function", "function", "std::string", "\"loss\"", "the function to work on">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];

@@ -30,6 +30,9 @@ struct FormBlocksOptions {
   std::optional<Keep> keep;  ///< default: input for blockwise, else all
   /// Consecutive layers of a segment: its backward computes them again from the segment's input, the only one kept. 1: none.
   int64_t segment = 1;
+  /// The last so many layers keep `lastKeep` instead, and stand in no segment.
+  int64_t lastLayers = 0;
+  Keep lastKeep = Keep::All;
   /// Key heads whose attention exists at a time, each such group in a checkpoint of its own; 0: all. For Strategy::Blockwise that
   /// keeps the input.
   int64_t heads = 0;

@@ -68,12 +68,18 @@ Status Compiler::formGradientEntry(OwningOpRef<ModuleOp> &module, CompileOptions
   std::string name = function.getName().str();
   std::vector<PolicyCost> tried;
   auto build = [&](const LayerPolicy &policy) { return formGradient(*this, *module, name, policy, options); };
+  auto estimate = [&](const LayerPolicy &policy) -> Expected<MemoryEstimate> {
+    Expected<FormedGradient> formed = build(policy);
+    if (!formed)
+      return formed.takeError();
+    return MemoryEstimate{formed->bytes};
+  };
   SmallVector<LayerPolicy> policies = getLayerPolicies(function);
   llvm::append_range(policies, getHeadPolicies(function));
   addOffload(policies, hasKernels(options.target) ? options.offload : Offload::No);
   Expected<FormedGradient> formed = fitToBudget<FormedGradient>(
-      policies, countStepWork(function), memoryBudget(options.memory, getTargetName(options.target)),
-      [](const LayerPolicy &) -> Expected<MemoryEstimate> { return MemoryEstimate(); }, build, tried);
+      policies, countStepWork(function), memoryBudget(options.memory, getTargetName(options.target)), /*split=*/true,
+      estimate, build, tried);
   if (!formed)
     return formed.takeError();
   module = std::move(formed->module);

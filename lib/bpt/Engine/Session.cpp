@@ -118,15 +118,16 @@ static Status checkFlags(const SessionRequest &request) {
   return {};
 }
 
-/// "policy: input, 79.77 MiB; faster ones need: all 359.02 MiB, qkv ..", empty where there was no choice.
+/// "policy: input 79.77 MiB; faster are: all 359.02 MiB, qkv ..", empty where there was no choice.
 static std::string describeChoice(llvm::ArrayRef<PolicyCost> considered) {
   std::string chosen, faster;
   for (const PolicyCost &policy : considered) {
     std::string text = policy.name + " " + formatBytes(policy.bytes);
-    if (policy.chosen)
+    if (policy.chosen) {
       chosen = text;
-    else
-      faster += (faster.empty() ? "; faster are: " : ", ") + text;
+      break;
+    }
+    faster += (faster.empty() ? "; faster are: " : ", ") + text;
   }
   return chosen.empty() ? "" : "policy: " + chosen + faster + "\n";
 }

@@ -187,6 +187,10 @@ static Expected<SmallVector<LayerPolicy>> getPolicies(const TrainOptions &option
   if (!offload)
     return offload.takeError();
   SmallVector<LayerPolicy> policies = getKeptPolicies(options, module);
+  for (LayerPolicy &policy : policies) {
+    policy.lastLayers = options.lastLayers;
+    policy.lastKeep = options.lastKeep;
+  }
   addOffload(policies, *offload);
   // Of a few layers none saves for certain.
   if (effort == PackEffort::Bound && policies.size() > 2)
@@ -228,10 +232,24 @@ static Expected<LoweredTraining> lowerTraining(Compiler &compiler, ModuleOp grap
   return result;
 }
 
+/// Of the gradients that are all alive at the end of a step: those that wait for their norm or for further micro-steps.
+static int64_t countGradientBytes(func::FuncOp loss, const TrainOptions &options) {
+  int64_t bytes = 0;
+  if (options.clip == 0 && options.accumulate == 1)
+    return bytes;
+  for (Type type : loss.getArgumentTypes())
+    if (auto tensor = dyn_cast<RankedTensorType>(type);
+        tensor && tensor.hasStaticShape() && isa<FloatType>(tensor.getElementType()))
+      bytes += tensor.getNumElements() * tensor.getElementTypeBitWidth() / 8;
+  return bytes;
+}
+
 /// The training program that is fastest among those that fit into the memory, or the smallest where none does.
 static Expected<LoweredTraining> fitTraining(Compiler &compiler, ModuleOp graph, const TrainOptions &options,
                                              int threads, PackEffort effort, std::vector<PolicyCost> &policies) {
-  StepWork work = countStepWork(graph.lookupSymbol<func::FuncOp>("loss"));
+  auto loss = graph.lookupSymbol<func::FuncOp>("loss");
+  StepWork work = countStepWork(loss);
+  int64_t gradients = countGradientBytes(loss, options);
   auto lower = [&](const LayerPolicy &policy, PackEffort effort) {
     return lowerTraining(compiler, graph, options, policy, threads, effort);
   };
@@ -239,13 +257,13 @@ static Expected<LoweredTraining> fitTraining(Compiler &compiler, ModuleOp graph,
     Expected<LoweredTraining> lowered = lower(policy, PackEffort::Bound);
     if (!lowered)
       return lowered.takeError();
-    return MemoryEstimate{lowered->bytes, lowered->plan.headBytes};
+    return MemoryEstimate{lowered->bytes, lowered->plan.headBytes + gradients};
   };
   Expected<SmallVector<LayerPolicy>> open = getPolicies(options, graph, effort);
   if (!open)
     return open.takeError();
   return fitToBudget<LoweredTraining>(
-      *open, work, memoryBudget(options.memory, options.target), estimate,
+      *open, work, memoryBudget(options.memory, options.target), /*split=*/effort == PackEffort::Full, estimate,
       [&](const LayerPolicy &policy) { return lower(policy, effort); }, policies);
 }
 

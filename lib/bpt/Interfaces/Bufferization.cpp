@@ -46,10 +46,15 @@ LogicalResult bufferizeDestinationOp(Operation *op, RewriterBase &rewriter, cons
 template <typename OpTy>
 struct DestinationModel : DstBufferizableOpInterfaceExternalModel<DestinationModel<OpTy>, OpTy> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
-    return !isWorkspace(op, operand) && (readsOuts<OpTy> || !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand));
+    return !isWorkspace(op, operand) && (readsOuts<OpTy> || !getOut(op, operand));
   }
   bool bufferizesToMemoryWrite(Operation *op, OpOperand &operand, const AnalysisState &) const {
-    return isWorkspace(op, operand) || cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
+    return isWorkspace(op, operand) || getOut(op, operand).has_value();
+  }
+  AliasingValueList getAliasingValues(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    if (std::optional<unsigned> out = getOut(op, operand); out && op->getNumResults() > 0)
+      return {{op->getResult(*out), BufferRelation::Equivalent}};
+    return {};
   }
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
                           BufferizationState &state) const {
@@ -57,6 +62,15 @@ struct DestinationModel : DstBufferizableOpInterfaceExternalModel<DestinationMod
   }
 
 private:
+  /// Which of the outs `operand` is. The analysis asks this more than anything else, and isDpsInit makes an attribute
+  /// for every answer.
+  static std::optional<unsigned> getOut(Operation *op, OpOperand &operand) {
+    OperandRange outs = cast<OpTy>(op).getOuts();
+    unsigned number = operand.getOperandNumber(), first = outs.empty() ? number + 1 : outs.getBeginOperandIndex();
+    if (number < first || number >= first + outs.size())
+      return std::nullopt;
+    return number - first;
+  }
   /// The workspace is scratch: written before it is read, of no use afterwards.
   static bool isWorkspace(Operation *op, OpOperand &operand) { return operand.get() == cast<OpTy>(op).getWorkspace(); }
 };

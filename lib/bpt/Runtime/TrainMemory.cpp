@@ -6,8 +6,8 @@
 #include "bpt/Runtime/Sizes.h"
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 namespace bpt {
 
@@ -42,9 +42,14 @@ static ReportRow describePolicies(const std::vector<PolicyCost> &policies) {
 /// What the choice would have taken that is next faster.
 static std::optional<ReportRow> describeNextFaster(const std::vector<PolicyCost> &policies) {
   auto chosen = std::find_if(policies.begin(), policies.end(), [](const PolicyCost &policy) { return policy.chosen; });
-  if (chosen == policies.end() || chosen == policies.begin())
+  if (chosen == policies.end())
     return std::nullopt;
-  const PolicyCost &faster = *std::prev(chosen);
+  // One whose lower bound fits but whose packing did not is none.
+  auto next = std::find_if(std::make_reverse_iterator(chosen), policies.rend(),
+                           [&](const PolicyCost &policy) { return policy.bytes > chosen->bytes; });
+  if (next == policies.rend())
+    return std::nullopt;
+  const PolicyCost &faster = *next;
   std::string text = fmt::format("{} needs {}, {} more", faster.name, formatBytes(faster.bytes),
                                  formatBytes(faster.bytes - chosen->bytes));
   if (faster.flops > 0)
@@ -158,14 +163,23 @@ std::string TrainRun::findWhatFits(int64_t budget) {
       bytes = plannedBytesWith(other, PackEffort::Full);
     return bytes && *bytes <= budget ? bytes : std::nullopt;
   };
-  // The first of the options that `smaller` gives, each time from those before, until it gives none.
+  // The first that fits of the options that `smaller` gives, each time from those before, until it gives none; if the
+  // last one does.
   auto tryHalves = [&](auto smaller, auto describe) {
-    TrainOptions other = keepingLeast(options);
-    while (smaller(other) && !interruptSignal())
-      if (std::optional<int64_t> bytes = fits(other)) {
-        found.push_back(fmt::format("{} ({})", describe(other), formatBytes(*bytes)));
+    std::vector<TrainOptions> halves;
+    for (TrainOptions other = keepingLeast(options); smaller(other);)
+      halves.push_back(other);
+    std::optional<int64_t> bytes;
+    for (size_t first = 0, last = halves.size(), next = last - 1; first < last && !interruptSignal();
+         next = (first + last) / 2) {
+      std::optional<int64_t> size = fits(halves[next]);
+      if (!size && next + 1 == halves.size())
         return;
-      }
+      (size ? last : first) = size ? next : next + 1;
+      bytes = size ? size : bytes;
+      if (first == last)
+        found.push_back(fmt::format("{} ({})", describe(halves[last]), formatBytes(*bytes)));
+    }
   };
   auto describeBatch = [](const TrainOptions &other) { return fmt::format("--batch={}", other.batch); };
   tryHalves([](TrainOptions &other) { return (other.batch /= 2) >= 1; }, describeBatch);
@@ -182,9 +196,9 @@ std::string TrainRun::findWhatFits(int64_t budget) {
       });
   tryHalves([](TrainOptions &other) { return (other.context /= 2) >= 1; },
             [](const TrainOptions &other) { return fmt::format("--context={}", other.context); });
-  if (options.strategy == "blockwise" && options.headsAtOnce == 0)
-    tryHalves([](TrainOptions &other) { return std::exchange(other.headsAtOnce, 1) == 0; },
-              [](const TrainOptions &) { return std::string("--heads-at-once=1"); });
+  // Not tried: 64 groups of a large model take minutes to plan.
+  if (!found.empty() && options.strategy == "blockwise" && options.headsAtOnce == 0)
+    found.push_back("--heads-at-once may need less");
   if (options.keepActivations != "auto")
     found.push_back("--keep-activations=auto may choose what needs less");
   if (found.empty())

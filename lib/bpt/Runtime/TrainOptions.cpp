@@ -120,6 +120,8 @@ Status checkOptions(const TrainOptions &options) {
   }
   if (options.graph == "-" && options.tokens == "-")
     return usageError("--tokens: standard input is the graph already; give a file");
+  if (options.lastLayers > 0 && options.headsAtOnce > 0)
+    return usageError("expected --last-layers or --heads-at-once, but got both: groups of heads are for all layers");
   if (options.out.empty())
     return usageError("--out: expected a folder, but got an empty name");
   if (options.minimumRate() > options.lr)

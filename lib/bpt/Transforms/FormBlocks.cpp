@@ -132,17 +132,28 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
     if (segment <= 0)
       return getOperation().emitError("expected segment > 0, but got ") << segment.getValue();
     options.segment = segment;
+    if (lastLayers < 0)
+      return getOperation().emitError("expected last-layers >= 0, but got ") << lastLayers.getValue();
+    options.lastLayers = lastLayers;
+    if (failed(readKeep("last-keep", lastKeep, options.lastKeep)))
+      return failure();
     if (heads < 0)
       return getOperation().emitError("expected heads >= 0, but got ") << heads.getValue();
     options.heads = heads;
     if (heads > 0 && (options.strategy != Strategy::Blockwise || (!keep.empty() && keep != "input")))
       return getOperation().emitError("expected strategy blockwise and keep input with heads, but got ")
              << strategy << " and " << keep;
-    if (keep.empty())
-      return success();
-    options.keep = symbolizeKeep(keep);
-    if (!options.keep)
-      return getOperation().emitError("expected keep input, attention, qkv or all, but got '") << keep << "'";
+    if (heads > 0 && lastLayers > 0)
+      return getOperation().emitError("expected heads or last-layers, but got both");
+    return keep.empty() ? success() : readKeep("keep", keep, options.keep.emplace());
+  }
+
+  LogicalResult readKeep(StringRef option, StringRef text, Keep &result) {
+    std::optional<Keep> read = symbolizeKeep(text);
+    if (!read)
+      return getOperation().emitError("expected ")
+             << option << " input, attention, qkv or all, but got '" << text << "'";
+    result = *read;
     return success();
   }
 };
@@ -191,10 +202,12 @@ static LogicalResult cutInBlocks(CheckpointOp layer, const llvm::SmallBitVector 
 LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options) {
   if (failed(resolveSizes(function)))
     return failure();
-  Keep keep = options.keep.value_or(options.strategy == Strategy::Blockwise ? Keep::Input : Keep::All);
+  Keep keepOfMost = options.keep.value_or(options.strategy == Strategy::Blockwise ? Keep::Input : Keep::All);
   auto named = remark::RemarkOpts::name("layer").category(formBlocksName).function(function.getName());
   SmallVector<FoundLayer> layers = findLayers(function);
-  for (FoundLayer &layer : layers) {
+  for (auto [number, layer] : llvm::enumerate(layers)) {
+    bool isLast = static_cast<int64_t>(layers.size() - number) <= options.lastLayers;
+    Keep keep = isLast ? options.lastKeep : keepOfMost;
     Location loc = layer.attention->getLoc();
     unsigned count = layer.ops.size();
     CheckpointOp op = createCheckpoint(layer, keep);
@@ -228,7 +241,7 @@ LogicalResult formBlocks(func::FuncOp function, const FormBlocksOptions &options
   if (llvm::any_of(layers, [](const FoundLayer &layer) { return layer.results.size() > 1; }))
     sortTopologically(&function.getBody().front());
   if (options.segment > 1)
-    formSegments(function.getBody().front(), options.segment);
+    formSegments(function.getBody().front(), options.segment, options.lastLayers);
   return success();
 }
 

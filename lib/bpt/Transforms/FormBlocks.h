@@ -77,8 +77,9 @@ mlir::LogicalResult splitHeads(CheckpointOp layer, const llvm::SmallBitVector &a
 mlir::LogicalResult cutLayer(CheckpointOp layer, const llvm::SmallBitVector &activations, int64_t block,
                              std::string &why);
 
-/// Puts a checkpoint that keeps its inputs around every `size` checkpoints of `block` that follow on each other.
-void formSegments(mlir::Block &block, int64_t size);
+/// Puts a checkpoint that keeps its inputs around every `size` checkpoints of `block` that follow on each other, but
+/// for the last `alone`.
+void formSegments(mlir::Block &block, int64_t size, int64_t alone);
 
 /// Orders the ops of `body` depth first from its terminator, so that each stands right before its first use and the
 /// order depends on data flow alone; erases the ops nobody uses. All ops are free of side effects.

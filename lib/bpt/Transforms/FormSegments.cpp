@@ -55,8 +55,9 @@ bool follows(CheckpointOp layer, ArrayRef<CheckpointOp> before) {
 
 } // namespace
 
-void formSegments(Block &block, int64_t size) {
+void formSegments(Block &block, int64_t size, int64_t alone) {
   SmallVector<CheckpointOp> layers(block.getOps<CheckpointOp>()), segment;
+  layers.pop_back_n(std::min(static_cast<size_t>(alone), layers.size()));
   auto finish = [&] {
     if (segment.size() > 1)
       wrap(segment);
