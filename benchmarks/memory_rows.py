@@ -203,7 +203,7 @@ def budgets(arguments):
     """Programs that fit."""
     context = 8192
     limit = context * 2.0 ** -23  # n eps: how far sums of n terms may differ in another order
-    for memory in ("80MiB", "75MiB", "60MiB"):
+    for memory in ("110MiB", "80MiB", "75MiB", "60MiB"):
         def measure(memory=memory):
             with tempfile.TemporaryDirectory() as where:
                 path = graph(arguments.bin, where, context=context, **SMALL)
@@ -223,7 +223,17 @@ def budgets(arguments):
 
 
 def questions(arguments):
-    """What a dry run answers: the frontier of memory against time, the longest context."""
+    """What a dry run answers: a budget between two policies, the frontier of memory against time, the longest context."""
+    for memory in ("1200GiB", "1000GiB"):
+        def between(memory=memory):
+            start = time.monotonic()
+            report = ours.call(arguments.bin, "bpt-train", "--preset=gpt-70b", "--batch=1", "--dry-run", "--json", f"--memory={memory}")
+            seconds = time.monotonic() - start
+            [chosen] = [policy["name"] for policy in report["policies"] if policy["chosen"]]
+            return {"policy": chosen, "planned_bytes": report["planned_peak_bytes"], "seconds": round(seconds, 2), "goal": "seconds <= 10",
+                    "holds": seconds <= 10}
+        yield "dry run to a budget", f"gpt-70b B1 {memory}", "f32", between
+
     def frontier():
         text = ours.lines(arguments.bin, "bpt-train", "--preset=gpt2", "--batch=1", "--context=8192", "--dry-run", "--frontier", "--json")
         [table] = [row for row in text if row["event"] == "frontier"]

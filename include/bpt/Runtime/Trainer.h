@@ -5,15 +5,17 @@
 #include "bpt/Runtime/TrainPlan.h"
 #include <cstdio>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace bpt {
 
-/// A program that trains, and what else was considered.
+/// A program that trains, and what else was considered; or, where nothing fits the memory, the plan of the smallest.
 struct CompiledTraining {
-  Program program;
+  std::optional<Program> program;
   std::vector<PolicyCost> policies = {};
+  PlannedTraining tooLarge = {}; ///< without `program`
 };
 
 /// Where the program comes from; the tool has the compiler, the runtime does not.

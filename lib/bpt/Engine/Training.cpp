@@ -326,6 +326,9 @@ Expected<CompiledTraining> compileTraining(const TrainOptions &options, int thre
   Expected<LoweredTraining> lowered = fitTraining(compiler, **graph, options, threads, PackEffort::Full, policies);
   if (!lowered)
     return lowered.takeError();
+  if (lowered->bytes > memoryBudget(options.memory, options.target)) // said at once, not after code is generated
+    return CompiledTraining{
+        std::nullopt, std::move(policies), {std::move(lowered->manifest), std::move(lowered->plan), {}, {}}};
   Expected<Program> program = compiler.load(*lowered->module, lowered->compile);
   if (!program)
     return program.takeError();

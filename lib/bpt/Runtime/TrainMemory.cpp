@@ -114,7 +114,7 @@ Status TrainRun::checkBudget() {
     report.note(fmt::format("warning: --memory={} is more than the {} that are free", formatBytes(options.memory),
                             formatBytes(free)));
   int64_t budget = memoryBudget(options.memory, options.target);
-  if (plan->plannedBytes() <= budget)
+  if (plan->plannedBytes() <= budget && (program || options.dryRun))
     return {};
   if (options.dryRun && !options.memory) { // a question, perhaps about another machine
     report.note(fmt::format("it does not fit here: {} of memory are free, and a run takes nine tenths of it at most",

@@ -195,7 +195,9 @@ Status TrainRun::compileAndPlan() {
   if (!*compiled)
     return compiled->takeError();
   CompiledTraining result = compiled->take();
-  Expected<TrainProgram> created = TrainProgram::create(std::move(result.program), options, environment.threads);
+  if (!result.program)
+    return takePlan(result.tooLarge.manifest, std::move(result.tooLarge.plan), std::move(result.policies));
+  Expected<TrainProgram> created = TrainProgram::create(std::move(*result.program), options, environment.threads);
   if (!created)
     return created.takeError();
   program.emplace(created.take());
