@@ -83,7 +83,7 @@ def run_conformance(build, pattern, *options):
 def run_emulator(build, pattern):
     """In bf16, which has kernels of its own and warp code; the other types take the emulator many minutes. What has dynamic sizes runs with
     some of them, in every mode (with all: `./dev bench gpu`); the rest as it is; and some as the GPU compiler's optimiser leaves them."""
-    runs = (("bf16", "--stage", "sizes", "--sizes", "10"), ("(adamw|global_norm).*bf16", "--stage", "target"),
+    runs = (("bf16", "--stage", "sizes", "--sizes", "8"), ("(adamw|global_norm).*bf16", "--stage", "target"),
             ("(attention|feed_forward|layer_norm|cross_entropy|dense)[0-9] bf16", "--stage", "target", "--emulator-code", "optimized"))
     counts = [run_conformance(build, pattern or only, "--target", "emulator", *options) for only, *options in runs]
     return tuple(map(sum, zip(*counts)))

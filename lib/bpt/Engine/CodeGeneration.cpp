@@ -25,10 +25,12 @@ Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const Compile
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return badInput(message);
+  // The reference runs once: code is worth less than the time to make it.
+  llvm::CodeGenOptLevel level =
+      options.target == Target::Reference ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default;
   llvm::TargetOptions targetOptions;
-  std::unique_ptr<llvm::TargetMachine> machine(
-      target->createTargetMachine(triple, info->cpu, info->features, targetOptions, llvm::Reloc::PIC_, std::nullopt,
-                                  llvm::CodeGenOptLevel::Default));
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
+      triple, info->cpu, info->features, targetOptions, llvm::Reloc::PIC_, std::nullopt, level));
   if (!machine)
     return badInput("LLVM has no code generator for " + triple.str());
   return machine;

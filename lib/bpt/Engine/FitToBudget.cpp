@@ -223,7 +223,7 @@ std::optional<size_t> PolicySearch::findUniform(int64_t budget) {
   if (tried[0]->fixed > budget)
     return policies.size() - 1;
   auto fits = [&](size_t number) { return get(number) && get(number)->bytes <= budget; };
-  size_t number = guess(budget);
+  size_t guessed = guess(budget), number = guessed;
   if (fits(number)) {
     while (fits(number - 1))
       --number;
@@ -232,6 +232,13 @@ std::optional<size_t> PolicySearch::findUniform(int64_t budget) {
   while (!error && ++number < policies.size())
     if (fits(number))
       return number;
+  // A segment may take more than it saves: then those before are smaller.
+  for (number = guessed; !error && number-- > 1;) {
+    if (fits(number))
+      return number;
+    if (!error && tried[number]->bytes >= tried[number + 1]->bytes)
+      break;
+  }
   if (error)
     return std::nullopt;
   auto bytes = [](const std::optional<MemoryEstimate> &one) { return one ? one->bytes : INT64_MAX; };

@@ -89,12 +89,7 @@ private:
     s.copyRows(s.o.value, s.g, k0, s.keyCount, s.value);
     if (s.features.bias)
       s.loadBias();
-    // Rows of a head lie far apart: each panel of queries fetches its share of the next block's.
-    Value next = e.add(k0, s.tiles.keyBlock), share = e.ceilDiv(e.index(s.tiles.keyBlock), e.max(s.getPanelCount(), 1));
     e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
-      Value first = e.add(next, e.mul(panel, share)), end = e.min(e.add(first, share), e.add(next, s.tiles.keyBlock));
-      s.fetchRows(s.o.key, s.g, first, end);
-      s.fetchRows(s.o.value, s.g, first, end);
       BlockRange range = s.getVisibleKeys(panel);
       e.ifThen(e.less(range.begin, range.end), [&] { emitSoftmax(panel, range); });
       s.clearOutside(s.scores, panel, range);
@@ -121,6 +116,7 @@ private:
         holds(isKnown),
         [&] {
           Emitter::Values sums = s.emitScores(panel, range, zeros, [&](Value row, ValueRange z, ValueRange sums) {
+            fetchNextKeys(panel, row);
             return emitExponentials(panel, row, z, reference, sums);
           });
           Value isBounded;
@@ -132,6 +128,15 @@ private:
         },
         [&] { return Emitter::Values{arith::ConstantIntOp::create(e, 0, 1)}; });
     e.ifThen(done[0], [] {}, [&] { emitNewReference(panel, range); });
+  }
+
+  /// Each tile fetches its share of the next block of keys and values.
+  void fetchNextKeys(Value panel, Value row) {
+    Value tiles = e.ceilDiv(s.keyCount, s.tiles.rows);
+    Value number = e.add(e.mul(panel, tiles), e.div(row, s.tiles.rows)), shares = e.mul(s.getPanelCount(), tiles);
+    Value next = e.add(s.k0, s.tiles.keyBlock);
+    for (Value memref : {s.o.key, s.o.value})
+      s.fetchShare(memref, s.g, next, s.tiles.keyBlock, number, shares);
   }
 
   Value all(Value a, Value b) { return a ? Value(arith::AndIOp::create(e, a, b)) : b; }

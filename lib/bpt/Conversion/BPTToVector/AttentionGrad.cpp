@@ -255,6 +255,11 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
                          e.div(q0, s.tiles.queryBlock), e.div(s.k0, s.tiles.keyBlock)});
   }
   e.loop(e.index(0), s.keyCount, s.tiles.rows, [&](Value row) {
+    // What comes next: the sums of these queries, and the next block of queries.
+    Value number = e.div(row, s.tiles.rows), shares = e.ceilDiv(s.keyCount, s.tiles.rows);
+    s.fetchShare(dquery, head, q0, s.tiles.queryBlock, number, shares);
+    for (Value memref : {s.o.query, o.dout})
+      s.fetchShare(memref, head, e.add(q0, s.tiles.queryBlock), s.tiles.queryBlock, number, shares);
     BlockRange range = s.getQueriesOfRows(row);
     s.emitRowProduct(s.scores, /*byStep=*/false, s.doutRows, s.dvalue, row, range.begin, range.end);
     s.emitRowProduct(s.gradient, /*byStep=*/false, s.queryRows, s.dkey, row, range.begin, range.end);

@@ -117,10 +117,11 @@ void AttentionScores::copyRows(Value memref, Value head, Value begin, Value coun
   emitPackRows(e, kernels, rows, count, e.index(tiles.headDim), block);
 }
 
-void AttentionScores::fetchRows(Value memref, Value head, Value begin, Value end) {
+void AttentionScores::fetchShare(Value memref, Value head, Value begin, int64_t count, Value number, Value shares) {
   Value matrix = getHead(memref, head), last = e.sub(e.dim(matrix, 0), 1);
   int64_t line = 64 * 8 / cast<MemRefType>(matrix.getType()).getElementTypeBitWidth();
-  e.loop(begin, end, 1, [&](Value row) {
+  Value share = e.ceilDiv(e.index(count), shares), first = e.add(begin, e.mul(number, share));
+  e.loop(first, e.min(e.add(first, share), e.add(begin, count)), 1, [&](Value row) {
     for (int64_t d = 0; d < tiles.headDim; d += line)
       memref::PrefetchOp::create(e, matrix, ValueRange{e.min(row, last), e.index(d)}, /*isWrite=*/false,
                                  /*localityHint=*/2,

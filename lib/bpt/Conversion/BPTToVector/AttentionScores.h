@@ -85,8 +85,9 @@ public:
   /// Rows [begin, begin + count) of a head to a block of scratch.
   void copyRows(Value memref, Value head, Value begin, Value count, Value block);
 
-  /// Fetches rows [begin, end) of a head, those that exist, into the second-level cache.
-  void fetchRows(Value memref, Value head, Value begin, Value end);
+  /// Fetches share `number` of `shares` of the `count` rows of a head from `begin` on, those that exist, into the
+  /// second-level cache. Rows of a head lie far apart, and many at once would wait for each other.
+  void fetchShare(Value memref, Value head, Value begin, int64_t count, Value number, Value shares);
 
   /// The factor of q.k that packed queries carry, so that scores come out in base 2 (or as the argument of the
   /// softcap's tanh).
