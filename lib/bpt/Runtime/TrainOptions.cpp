@@ -120,6 +120,8 @@ Status checkOptions(const TrainOptions &options) {
   }
   if (options.graph == "-" && options.tokens == "-")
     return usageError("--tokens: standard input is the graph already; give a file");
+  if (options.lastLayers == 0 && options.lastKeep != TrainOptions().lastKeep)
+    return usageError("--last-keep: expected --last-layers with it, but got none: how many layers keep " + options.lastKeep);
   if (options.lastLayers > 0 && options.headsAtOnce > 0)
     return usageError("expected --last-layers or --heads-at-once, but got both: groups of heads are for all layers");
   if (options.out.empty())
