@@ -60,7 +60,7 @@ struct MemoryEstimate {
   int64_t bytes = 0, fixed = 0;
 };
 
-/// The search for the fastest program that fits. Each policy is lowered once.
+/// The search for the fastest program that fits. Each policy is estimated once.
 class PolicySearch {
 public:
   using Estimate = llvm::function_ref<Expected<MemoryEstimate>(const LayerPolicy &)>;
