@@ -3,7 +3,7 @@
 
 // Blocks of C in the scratch of a thread; the register tile carries 24 accumulators of 16 lanes, zero at the start of a depth
 // block and added to C at its end. Columns beyond the last whole vector are masked.
-// CHECK: module attributes {bpt.thread_scratch = 655360 : i64}
+// CHECK: module attributes {bpt.thread_scratch = 657408 : i64}
 // CHECK-LABEL: func.func @rows(
 // CHECK: call @[[KERNEL:bpt_contraction_[0-9]+]](
 // CHECK: func.func private @[[KERNEL]](
@@ -11,22 +11,23 @@
 // CHECK: %[[SCRATCH:.*]] = bpt.thread_scratch
 // CHECK: memref.view %[[SCRATCH]]
 // CHECK: call @bpt_clear_0
-// CHECK: call @bpt_pack_rows_0
+// CHECK: call @bpt_pack_left_rows_0
 // CHECK: call @bpt_pack_panel_0
-// CHECK: call @bpt_tiles_by_row_fetching_64_0
+// CHECK: call @bpt_tiles_fetching_64_0
 // CHECK: vector.load %arg2
 // CHECK: vector.store %{{.*}}, %arg2
 // CHECK: vector.create_mask
 // CHECK: vector.maskedload %arg2
 // CHECK: vector.maskedstore %arg2
 // CHECK: mapping = [#bpt.workers]
-// CHECK: func.func private @bpt_tiles_by_row_fetching_64_0(
+// The left operand tile by tile: for each step of the depth the rows of the tile, 6 of a cache line's 16.
+// CHECK: func.func private @bpt_tiles_fetching_64_0(%{{.*}}: memref<32x256x6xf32, strided<[1552, 6, 1]>>,
 // CHECK: scf.for
 // CHECK: %[[SUMS:.*]]:24 = scf.for {{.*}} iter_args(
 // CHECK-COUNT-96: vector.fma
 // CHECK: scf.yield
 // CHECK: scf.index_switch
-// AVX2: func.func private @bpt_tiles_by_row_fetching_16_0(
+// AVX2: func.func private @bpt_tiles_fetching_16_0(
 // AVX2: :12 = scf.for {{.*}} iter_args(
 // AVX2-COUNT-48: vector.fma {{.*}} : vector<8xf32>
 // AVX2: scf.yield
@@ -54,12 +55,12 @@ func.func @after_fill(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x
 
 // -----
 
-// Gradient of a weight: batch and sequence, contiguous or not, are one depth. Both operands stay as they are stored: by depth.
+// Gradient of a weight: batch and sequence, contiguous or not, are one depth. The left operand is stored by depth, as a tile reads it.
 // CHECK-LABEL: func.func @weight_gradient(
 // CHECK: func.func private @bpt_contraction_0(%[[X:.*]]: memref<?x?x48xbf16, strided<[?, ?, 1], offset: ?>>,
-// CHECK: func.func private @bpt_pack_rows_0(
+// CHECK: func.func private @bpt_pack_left_columns_0(
 // CHECK: arith.remui
-// CHECK: func.func private @bpt_tiles_by_depth_fetching_64_0(
+// CHECK: func.func private @bpt_tiles_fetching_64_0(
 func.func @weight_gradient(%x: memref<2x32x48xbf16, strided<[6144, 48, 1], offset: ?>>, %dy: memref<2x32x80xbf16>,
                            %dw: memref<48x80xf32>) {
   linalg.contract indexing_maps = [affine_map<(e, f, b, s) -> (b, s, e)>, affine_map<(e, f, b, s) -> (b, s, f)>,
@@ -112,10 +113,10 @@ func.func @lengths(%a: memref<10x64xf32>, %b: memref<64x64xf32>, %c: memref<10x6
 // CHECK: scf.forall
 // CHECK: scf.if %[[PACKS]]
 // CHECK: memref.view %[[BYTES]]
-// CHECK: call @bpt_tiles_by_row_fetching_256_0
+// CHECK: call @bpt_tiles_fetching_256_fetching_64_0
 // CHECK: } else {
 // CHECK: call @bpt_pack_panel_0
-// CHECK: call @bpt_tiles_by_row_fetching_64_0
+// CHECK: call @bpt_tiles_fetching_64_0
 module attributes {bpt.shared_scratch = 3145728 : i64} {
   func.func @shared_panels(%a: memref<?x512xf32>, %b: memref<512x1024xf32>, %c: memref<?x1024xf32>) {
     linalg.matmul ins(%a, %b : memref<?x512xf32>, memref<512x1024xf32>) outs(%c : memref<?x1024xf32>)

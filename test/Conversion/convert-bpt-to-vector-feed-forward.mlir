@@ -8,11 +8,11 @@
 // CHECK: arith.divui %{{.*}}, %c384
 // CHECK: scf.for
 // CHECK: scf.forall
-// CHECK: bpt_tiles_by_row
+// CHECK: bpt_tiles
 // CHECK: arith.divf
 // CHECK: mapping = [#bpt.workers]
 // CHECK: scf.forall
-// CHECK: bpt_tiles_by_row
+// CHECK: bpt_tiles
 // CHECK: mapping = [#bpt.workers]
 // CHECK-NOT: scf.forall
 func.func @plain(%x: memref<?x64xbf16>, %w1: memref<64x256xbf16>, %b1: memref<256xbf16>, %w2: memref<256x64xbf16>,

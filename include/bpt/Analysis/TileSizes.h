@@ -19,6 +19,9 @@ struct GemmTiles {
   int64_t blockRows, blockColumns, blockDepth;
 
   int64_t getPanel() const { return vectors * lanes; }
+  /// Elements from one tile of a packed block of A to the next: [blockDepth][rows], and room for the end of the last
+  /// vector.
+  int64_t getPackedTile() const { return rows * blockDepth + (lanes > 16 ? lanes : 16); }
   /// `accumulator` is f32 or f64.
   static GemmTiles get(mlir::Type accumulator, const TargetInfo &target);
   /// Scratch of one work item: the block of C (several products share it: each has fewer columns), one packed block of A and

@@ -38,7 +38,7 @@ GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
 
 int64_t GemmTiles::getScratchBytes(Type accumulator) const {
   int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
-  return bytes * (blockRows * blockColumns + blockRows * blockDepth + blockDepth * getPanel());
+  return bytes * (blockRows * blockColumns + blockRows / rows * getPackedTile() + blockDepth * getPanel());
 }
 
 //===--- schedules and dims ---------------------------------------------------------------------------------------===//

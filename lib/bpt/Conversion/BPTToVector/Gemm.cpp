@@ -55,20 +55,17 @@ static MemRefType getPanelType(Emitter &e, const GemmTiles &tiles) {
   return MemRefType::get({ShapedType::kDynamic, tiles.getPanel()}, e.accumulator);
 }
 
-/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is stored by rows or, `byDepth`, by
-/// columns.
-static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, bool byDepth, Value a, Value panel, Value block,
-                     Value column, Value i, Value k) {
+/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is tile `number` of a packed block.
+static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, Value number, Value panel, Value block,
+                     Value column, Value k) {
   SmallVector<Value> zeros(rows * tiles.vectors, e.splat(0)), rowNumbers, columnNumbers;
   for (int64_t r = 0; r < rows; ++r)
-    rowNumbers.push_back(e.add(i, r));
+    rowNumbers.push_back(e.add(e.mul(number, tiles.rows), r));
   for (int64_t v = 0; v < tiles.vectors; ++v)
     columnNumbers.push_back(e.index(v * tiles.lanes));
   SmallVector<Value> sums = emitRegisterTile(
       e, rows, tiles.vectors, e.index(0), k, zeros,
-      [&](int64_t r, Value depth) {
-        return e.loadScalar(a, byDepth ? ValueRange{depth, rowNumbers[r]} : ValueRange{rowNumbers[r], depth});
-      },
+      [&](int64_t r, Value depth) { return e.loadScalar(a, {number, depth, e.index(r)}); },
       [&](Value depth, int64_t v) { return e.load(panel, {depth, columnNumbers[v]}); });
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t v = 0; v < tiles.vectors; ++v) {
@@ -78,17 +75,8 @@ static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, bool byDe
     }
 }
 
-namespace {
-/// Rows of memory that the next products will need: they come from far apart, and are fetched while a tile multiplies.
-struct Fetch {
-  Value memref, row, column; ///< where they begin
-  Value rows;
-  int64_t columns;
-};
-} // namespace
-
 /// Fetches rows [first, end) of `fetch` into the second-level cache.
-static void emitPrefetch(Emitter &e, const Fetch &fetch, Value first, Value end) {
+static void emitPrefetch(Emitter &e, const Gemm::Fetch &fetch, Value first, Value end) {
   int64_t line = 64 * 8 / cast<MemRefType>(fetch.memref.getType()).getElementTypeBitWidth();
   Value last = e.sub(e.dim(fetch.memref, 0), 1);
   e.loop(e.add(fetch.row, first), e.add(fetch.row, end), 1, [&](Value row) {
@@ -100,32 +88,36 @@ static void emitPrefetch(Emitter &e, const Fetch &fetch, Value first, Value end)
 }
 
 /// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, each of which fetches its share of
-/// `fetch`, then one tile of the rows that are left.
-static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, bool byDepth, Value a, Value panel,
-                      Value block, Value column, Value m, Value k, const Fetch &fetch) {
+/// `fetches`, then one tile of the rows that are left.
+static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Value a, Value panel, Value block,
+                      Value column, Value m, Value k, ArrayRef<Gemm::Fetch> fetches) {
   Type index = e.getIndexType();
-  std::string name = byDepth ? "bpt_tiles_by_depth" : "bpt_tiles_by_row";
+  std::string name = "bpt_tiles";
   SmallVector<Value> arguments{a, panel, block, column, m, k};
-  SmallVector<Type> types{getBlockType(e), getPanelType(e, tiles), getBlockType(e), index, index, index};
-  bool fetches = cast<MemRefType>(fetch.memref.getType()).getRank() == 2;
-  if (fetches) {
+  SmallVector<Type> types{a.getType(), getPanelType(e, tiles), getBlockType(e), index, index, index};
+  const unsigned firstFetch = arguments.size();
+  SmallVector<int64_t> widths;
+  for (const Gemm::Fetch &fetch : fetches) {
+    if (cast<MemRefType>(fetch.memref.getType()).getRank() != 2)
+      continue;
     name += "_fetching_" + std::to_string(fetch.columns);
     arguments.append({fetch.memref, fetch.row, fetch.column, fetch.rows});
     types.append({getKernelType(fetch.memref.getType(), 2), index, index, index});
+    widths.push_back(fetch.columns);
   }
   kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
-    Value m = args[4], whole = e.mul(e.div(m, tiles.rows), tiles.rows);
-    Value share = fetches ? e.ceilDiv(args[9], e.max(e.div(m, e.index(tiles.rows)), 1)) : Value();
-    e.loop(e.index(0), whole, tiles.rows, [&](Value i) {
-      if (fetches) {
-        Value first = e.mul(e.div(i, e.index(tiles.rows)), share), end = e.min(e.add(first, share), args[9]);
-        emitPrefetch(e, {args[6], args[7], args[8], args[9], fetch.columns}, first, end);
+    Value m = args[4], whole = e.div(m, tiles.rows), count = e.max(whole, 1);
+    e.loop(e.index(0), whole, 1, [&](Value tile) {
+      for (auto [f, width] : llvm::enumerate(widths)) {
+        ValueRange own = args.slice(firstFetch + 4 * f, 4);
+        Value share = e.ceilDiv(own[3], count), first = e.mul(tile, share);
+        emitPrefetch(e, {own[0], own[1], own[2], own[3], width}, first, e.min(e.add(first, share), own[3]));
       }
-      emitTile(e, tiles, tiles.rows, byDepth, args[0], args[1], args[2], args[3], i, args[5]);
+      emitTile(e, tiles, tiles.rows, args[0], tile, args[1], args[2], args[3], args[5]);
     });
-    e.switchCase(e.sub(m, whole), tiles.rows, [&](int64_t rows) {
+    e.switchCase(e.sub(m, e.mul(whole, tiles.rows)), tiles.rows, [&](int64_t rows) {
       if (rows)
-        emitTile(e, tiles, rows, byDepth, args[0], args[1], args[2], args[3], whole, args[5]);
+        emitTile(e, tiles, rows, args[0], whole, args[1], args[2], args[3], args[5]);
     });
     return {};
   });
@@ -138,7 +130,7 @@ SmallVector<Value> Gemm::takeBlocks(int64_t copies) {
   SmallVector<Value> blocks;
   for (int64_t i = 0; i < copies; ++i)
     blocks.push_back(e.scratch({tiles.blockRows, panels * tiles.getPanel()}, e.accumulator));
-  packedA = e.scratch({tiles.blockRows * tiles.blockDepth}, e.accumulator);
+  packedA = e.scratch({tiles.blockRows / tiles.rows, tiles.getPackedTile()}, e.accumulator);
   packedB = e.scratch({tiles.blockDepth, tiles.getPanel()}, e.accumulator);
   return blocks;
 }
@@ -160,31 +152,42 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k
   accumulate(a, Term{block, b, nullptr}, e.index(0), m, n, k);
 }
 
+/// A[0..m, 0..depth) in the scratch: a view [tile, depth, row of the tile].
+Value Gemm::packLeft(Matrix a, Value m, Value depth) {
+  auto viewAs = [&](ArrayRef<int64_t> shape, ArrayRef<int64_t> strides) -> Value {
+    SmallVector<OpFoldResult> sizes = getAsIndexOpFoldResult(e.getContext(), shape);
+    auto layout = StridedLayoutAttr::get(e.getContext(), 0, strides);
+    return memref::ReinterpretCastOp::create(e, MemRefType::get(shape, e.accumulator, layout), packedA,
+                                             e.getIndexAttr(0), sizes, getAsIndexOpFoldResult(e.getContext(), strides));
+  };
+  SmallVector<int64_t> shape{tiles.blockRows / tiles.rows, tiles.blockDepth, tiles.rows};
+  if (!e.target.hasWarps) {
+    emitPackLeft(e, kernels, a, m, depth, packedA);
+    return viewAs(shape, {tiles.getPackedTile(), tiles.rows, 1});
+  }
+  // A warp reads one element at a time, in any order: a copy that writes each element once is what counts.
+  if (a.transposed) {
+    emitPackRows(e, kernels, a.transpose(), depth, m,
+                 viewAs({tiles.blockDepth, tiles.blockRows}, {tiles.blockRows, 1}));
+    return viewAs(shape, {tiles.rows, tiles.blockRows, 1});
+  }
+  emitPackRows(e, kernels, a, m, depth, viewAs({tiles.blockRows, tiles.blockDepth}, {tiles.blockDepth, 1}));
+  return viewAs(shape, {tiles.rows * tiles.blockDepth, 1, tiles.blockDepth});
+}
+
 /// The columns of each B are columns [column, column + n) of what is packed in `shared`, if anything is.
 void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k) {
-  // A is copied with the stride of one block, so that the register tile walks few pages; where its rows are the depth
-  // it stays that way, the tile reads both orders equally fast.
-  SmallVector<int64_t> shape{tiles.blockRows, tiles.blockDepth};
-  if (a.transposed)
-    std::swap(shape[0], shape[1]);
-  SmallVector<OpFoldResult> sizes{e.getIndexAttr(shape[0]), e.getIndexAttr(shape[1])};
-  SmallVector<OpFoldResult> strides{e.getIndexAttr(shape[1]), e.getIndexAttr(1)};
-  Value rowsA = memref::ReinterpretCastOp::create(e, MemRefType::get(shape, e.accumulator), packedA, e.getIndexAttr(0),
-                                                  sizes, strides);
   e.loop(e.index(0), k, tiles.blockDepth, [&](Value start) {
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
     Matrix partA = a.dropColumns(e, start);
-    if (a.transposed)
-      emitPackRows(e, kernels, partA.transpose(), depth, m, rowsA);
-    else
-      emitPackRows(e, kernels, partA, m, depth, rowsA);
+    Value left = packLeft(partA, m, depth);
     // Of the next block of A each panel of the last term fetches a share.
     Value nextA =
         e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
     Value shareA = e.ceilDiv(nextA, e.max(e.ceilDiv(n, tiles.getPanel()), 1));
     for (const Term &term : terms)
       e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
-        auto packOwn = [&] { accumulateOwnPanel(a, rowsA, term, start, firstColumn, column, m, n, depth); };
+        auto packOwn = [&] { accumulateOwnPanel(left, term, start, firstColumn, column, m, n, depth); };
         if (!term.shared)
           return packOwn();
         auto takeShared = [&] {
@@ -193,9 +196,10 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
           Value first = e.min(e.mul(e.div(column, tiles.getPanel()), shareA), rows);
           Matrix next = partA.dropColumns(e, e.index(tiles.blockDepth));
           next.row = advance(e, next.row, first);
-          callTiles(e, kernels, tiles, a.transposed, rowsA, panel, term.block, column, m, depth,
-                    {next.memref, next.row, next.column ? next.column : e.index(0), e.min(shareA, e.sub(rows, first)),
-                     a.transposed ? tiles.blockRows : tiles.blockDepth});
+          Fetch fetchA{next.memref, next.row, next.column ? next.column : e.index(0), e.min(shareA, e.sub(rows, first)),
+                       a.transposed ? tiles.blockRows : tiles.blockDepth};
+          callTiles(e, kernels, tiles, left, panel, term.block, column, m, depth,
+                    {fetchA, getNextPanel(*term.shared, start, firstColumn, column, n, k)});
         };
         e.ifThen(term.shared->isPacked, takeShared, packOwn);
       });
@@ -203,8 +207,8 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
 }
 
 /// Packs the panel of columns from `column` on and multiplies.
-void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value start, Value firstColumn, Value column,
-                              Value m, Value n, Value depth) {
+void Gemm::accumulateOwnPanel(Value left, const Term &term, Value start, Value firstColumn, Value column, Value m,
+                              Value n, Value depth) {
   Matrix b = term.b.dropRows(e, start).dropColumns(e, firstColumn);
   emitPackPanel(e, kernels, b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
   // Fetched is the panel beside this one, or the first one of the next depth.
@@ -213,8 +217,9 @@ void Gemm::accumulateOwnPanel(Matrix a, Value rowsA, const Term &term, Value sta
   Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
   Matrix next = b.dropRows(e, down).dropColumns(e, right);
   int64_t rows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
-  callTiles(e, kernels, tiles, a.transposed, rowsA, packedB, term.block, column, m, depth,
-            {next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
+  callTiles(
+      e, kernels, tiles, left, packedB, term.block, column, m, depth,
+      Fetch{next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
 }
 
 //===--- shared panels --------------------------------------------------------------------------------------------===//
@@ -226,6 +231,17 @@ Value Gemm::getPanel(const SharedPanels &shared, Value start, Value depth, Value
   Value elements = e.add(e.mul(start, shared.columns), e.mul(column, rows));
   return e.view(shared.bytes, e.add(shared.offset, e.mul(elements, bytes)), {ShapedType::kDynamic, tiles.getPanel()},
                 {rows}, e.accumulator);
+}
+
+/// The panel after that of `column`, or the first one of the next depth: of no rows after the last.
+Gemm::Fetch Gemm::getNextPanel(const SharedPanels &shared, Value start, Value firstColumn, Value column, Value n,
+                               Value k) {
+  Value nextColumn = e.add(column, tiles.getPanel()), nextStart = e.add(start, tiles.blockDepth);
+  Value isLast = e.compare(arith::CmpIPredicate::sge, nextColumn, n);
+  start = e.select(isLast, e.min(nextStart, k), start);
+  Value depth = e.min(e.sub(k, start), tiles.blockDepth);
+  Value panel = getPanel(shared, start, depth, e.add(firstColumn, e.select(isLast, e.index(0), nextColumn)));
+  return {panel, e.index(0), e.index(0), depth, tiles.getPanel()};
 }
 
 /// One parallel phase over panels, of no items where nothing is packed.

@@ -74,6 +74,13 @@ public:
   /// the packing space from the scratch; inside `Emitter::parallel`, once.
   llvm::SmallVector<mlir::Value> takeBlocks(int64_t copies = 1);
 
+  /// Rows of memory that the next products will need: they are fetched while tiles multiply.
+  struct Fetch {
+    mlir::Value memref, row, column; ///< where they begin
+    mlir::Value rows;
+    int64_t columns;
+  };
+
 private:
   /// Panels of a right operand in the shared scratch: for each blockDepth, panel after panel.
   struct SharedPanels {
@@ -89,9 +96,12 @@ private:
   };
   void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n,
                   mlir::Value k);
-  void accumulateOwnPanel(Matrix a, mlir::Value rowsA, const Term &term, mlir::Value start, mlir::Value firstColumn,
+  mlir::Value packLeft(Matrix a, mlir::Value m, mlir::Value depth);
+  void accumulateOwnPanel(mlir::Value left, const Term &term, mlir::Value start, mlir::Value firstColumn,
                           mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth);
   mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
+  Fetch getNextPanel(const SharedPanels &shared, mlir::Value start, mlir::Value firstColumn, mlir::Value column,
+                     mlir::Value n, mlir::Value k);
   void packPanels(const SharedPanels &shared, Matrix b, mlir::Value n, mlir::Value k);
 
   mlir::Value packedA, packedB;
@@ -113,6 +123,10 @@ llvm::SmallVector<mlir::Value> emitTranspose(Emitter &e, mlir::ValueRange vector
 /// panel[0..k, 0..panel) = B[0..k, 0..n) expanded to accumulators, zero beyond n. `panel` is a memref [>= k rounded up
 /// to the lanes][tiles.getPanel()]; rows from k on may get garbage. Transposed matrices are transposed in registers.
 void emitPackPanel(Emitter &e, KernelCache &kernels, Matrix b, mlir::Value k, mlir::Value n, mlir::Value panel);
+/// The tiles of A[0..m, 0..k) expanded, in the order in which a register tile reads them: row r of tile t at depth i is
+/// packed[t, i * tiles.rows + r]. `packed` is a memref [>= tiles of m][tiles.getPackedTile()], whose other elements may
+/// get garbage. Not for warps, whose lanes would store over each other.
+void emitPackLeft(Emitter &e, KernelCache &kernels, Matrix a, mlir::Value m, mlir::Value k, mlir::Value packed);
 /// block[0..m, 0..k) = A[0..m, 0..k) expanded; rows of `block` have room for k rounded up to the lanes. The matrix is
 /// not transposed: copy A.transpose() to get the block the other way round.
 void emitPackRows(Emitter &e, KernelCache &kernels, Matrix a, mlir::Value m, mlir::Value k, mlir::Value block);

@@ -1,0 +1,127 @@
+// The left operand of a product in the order in which the register tile reads it: for each step of the depth the
+// elements of the tile's rows, one after another. A tile then walks a few kilobytes of consecutive memory, whatever the
+// order of the matrix.
+#include "Gemm.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+
+namespace bpt {
+
+namespace {
+/// Emits one of the two copies: what it reads is `matrix` from [row, column] on, m rows of the left operand by a depth
+/// of k. Vectors are stored at every `rows` elements, a little longer than that: each overwrites what the one before
+/// left over.
+struct LeftPacker {
+  Emitter &e;
+  const GemmTiles &tiles;
+  Value matrix, row, column, m, k, packed;
+
+  void emitFromRows();
+  void emitFromColumns();
+
+private:
+  SmallVector<Value> at(Value memrefRow, Value memrefColumn) {
+    SmallVector<Value> indices = e.rowIndices(matrix, memrefRow);
+    indices.push_back(memrefColumn);
+    return indices;
+  }
+  void emitSquares(Value tile, Value count);
+  void emitStep(Value step, Value firstTile, Value endTile, bool masked);
+  void store(Value value, Value tile, Value step, int64_t part) {
+    e.store(value, packed, {tile, e.add(e.mul(step, tiles.rows), part)});
+  }
+};
+} // namespace
+
+/// Where the vectors of one step begin: several where a vector has fewer lanes than a tile has rows.
+static SmallVector<int64_t> getParts(const GemmTiles &tiles) {
+  SmallVector<int64_t> parts;
+  for (int64_t part = 0; part < tiles.rows; part += tiles.lanes)
+    parts.push_back(part);
+  return parts;
+}
+
+//===--- a matrix stored by rows ----------------------------------------------------------------------------------===//
+
+/// One tile, of which `count` rows exist (null: all): squares of lanes x lanes, transposed in registers.
+void LeftPacker::emitSquares(Value tile, Value count) {
+  Value firstRow = e.add(row, e.mul(tile, tiles.rows));
+  e.columns(k, [&](Value start, Value mask) {
+    // The block lies in the second-level cache: lines come before they are written.
+    for (int64_t line = 0; line < tiles.rows * tiles.lanes; line += 512 / e.accumulator.getIntOrFloatBitWidth())
+      memref::PrefetchOp::create(e, packed, ValueRange{e.add(tile, 1), e.add(e.mul(start, tiles.rows), line)},
+                                 /*isWrite=*/true,
+                                 /*localityHint=*/3, /*isDataCache=*/true);
+    SmallVector<SmallVector<Value>> squares;
+    for (int64_t part : getParts(tiles)) {
+      SmallVector<Value> rows;
+      for (int64_t r = part; r < part + tiles.lanes; ++r) {
+        auto load = [&]() -> SmallVector<Value> {
+          return {e.load(matrix, at(e.add(firstRow, r), e.add(column, start)), mask)};
+        };
+        if (r >= tiles.rows)
+          rows.push_back(e.splat(0));
+        else if (!count)
+          rows.push_back(load()[0]);
+        else
+          rows.push_back(
+              e.choose(e.less(e.index(r), count), load, [&]() -> SmallVector<Value> { return {e.splat(0)}; })[0]);
+      }
+      squares.push_back(emitTranspose(e, rows));
+    }
+    for (int64_t step = 0; step < tiles.lanes; ++step)
+      for (auto [part, square] : llvm::zip_equal(getParts(tiles), squares))
+        store(square[step], tile, e.add(start, step), part);
+  });
+}
+
+void LeftPacker::emitFromRows() {
+  Value whole = e.div(m, tiles.rows);
+  e.loop(e.index(0), whole, 1, [&](Value tile) { emitSquares(tile, {}); });
+  Value rest = e.sub(m, e.mul(whole, tiles.rows));
+  e.ifThen(e.less(e.index(0), rest), [&] { emitSquares(whole, rest); });
+}
+
+//===--- a matrix whose columns are rows of memory ----------------------------------------------------------------===//
+
+/// Tiles [firstTile, endTile) of one step of the depth.
+void LeftPacker::emitStep(Value step, Value firstTile, Value endTile, bool masked) {
+  e.loop(firstTile, endTile, 1, [&](Value tile) {
+    for (int64_t part : getParts(tiles)) {
+      Value first = e.add(e.mul(tile, tiles.rows), part);
+      Value mask = masked ? e.maskFirst(e.sub(e.max(m, first), first)) : Value();
+      store(e.load(matrix, at(e.add(row, step), e.add(column, first)), mask), tile, step, part);
+    }
+  });
+}
+
+void LeftPacker::emitFromColumns() {
+  // Vectors of the last tiles may go beyond the matrix.
+  int64_t length = llvm::alignTo(tiles.rows, tiles.lanes), beyond = length - tiles.rows;
+  Value all = e.ceilDiv(m, tiles.rows), whole = e.div(e.sub(e.max(m, beyond), beyond), tiles.rows);
+  e.loop(e.index(0), k, 1, [&](Value step) {
+    emitStep(step, e.index(0), whole, false);
+    emitStep(step, whole, all, true);
+  });
+}
+
+void emitPackLeft(Emitter &e, KernelCache &kernels, Matrix a, Value m, Value k, Value packed) {
+  const GemmTiles tiles = GemmTiles::get(e.accumulator, e.target);
+  Type index = e.getIndexType();
+  auto orZero = [&](Value position) { return position ? position : e.index(0); };
+  kernels.callHelper(e, a.transposed ? "bpt_pack_left_columns" : "bpt_pack_left_rows",
+                     {a.memref, orZero(a.row), orZero(a.column), m, k, packed},
+                     {getKernelType(a.memref.getType(), cast<MemRefType>(a.memref.getType()).getRank()), index, index,
+                      index, index, packed.getType()},
+                     {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
+                       LeftPacker packer{e, tiles, args[0], args[1], args[2], args[3], args[4], args[5]};
+                       if (a.transposed)
+                         packer.emitFromColumns();
+                       else
+                         packer.emitFromRows();
+                       return {};
+                     });
+}
+
+} // namespace bpt
