@@ -27,7 +27,8 @@ private:
     return indices;
   }
   void emitSquares(Value tile, Value count);
-  void emitStep(Value step, Value firstTile, Value endTile, bool masked);
+  void emitSteps(Value step, int64_t count, Value firstTile, Value endTile, bool masked);
+  void emitFetch(Value tile, Value step, int64_t count);
   void store(Value value, Value tile, Value step, int64_t part) {
     e.store(value, packed, {tile, e.add(e.mul(step, tiles.rows), part)});
   }
@@ -42,17 +43,21 @@ static SmallVector<int64_t> getParts(const GemmTiles &tiles) {
   return parts;
 }
 
+/// Fetches the lines that `count` steps of a tile will be written to: the block lies in the second-level cache.
+void LeftPacker::emitFetch(Value tile, Value step, int64_t count) {
+  int64_t line = 64 * 8 / e.accumulator.getIntOrFloatBitWidth();
+  for (int64_t offset = 0; offset < tiles.rows * count; offset += line)
+    memref::PrefetchOp::create(e, packed, ValueRange{tile, e.add(e.mul(step, tiles.rows), offset)}, /*isWrite=*/true,
+                               /*localityHint=*/3, /*isDataCache=*/true);
+}
+
 //===--- a matrix stored by rows ----------------------------------------------------------------------------------===//
 
 /// One tile, of which `count` rows exist (null: all): squares of lanes x lanes, transposed in registers.
 void LeftPacker::emitSquares(Value tile, Value count) {
   Value firstRow = e.add(row, e.mul(tile, tiles.rows));
   e.columns(k, [&](Value start, Value mask) {
-    // The block lies in the second-level cache: lines come before they are written.
-    for (int64_t line = 0; line < tiles.rows * tiles.lanes; line += 512 / e.accumulator.getIntOrFloatBitWidth())
-      memref::PrefetchOp::create(e, packed, ValueRange{e.add(tile, 1), e.add(e.mul(start, tiles.rows), line)},
-                                 /*isWrite=*/true,
-                                 /*localityHint=*/3, /*isDataCache=*/true);
+    emitFetch(e.add(tile, 1), start, tiles.lanes);
     SmallVector<SmallVector<Value>> squares;
     for (int64_t part : getParts(tiles)) {
       SmallVector<Value> rows;
@@ -85,14 +90,16 @@ void LeftPacker::emitFromRows() {
 
 //===--- a matrix whose columns are rows of memory ----------------------------------------------------------------===//
 
-/// Tiles [firstTile, endTile) of one step of the depth.
-void LeftPacker::emitStep(Value step, Value firstTile, Value endTile, bool masked) {
+/// Steps [step, step + count) of tiles [firstTile, endTile): of each tile a few consecutive lines.
+void LeftPacker::emitSteps(Value step, int64_t count, Value firstTile, Value endTile, bool masked) {
   e.loop(firstTile, endTile, 1, [&](Value tile) {
-    for (int64_t part : getParts(tiles)) {
-      Value first = e.add(e.mul(tile, tiles.rows), part);
-      Value mask = masked ? e.maskFirst(e.sub(e.max(m, first), first)) : Value();
-      store(e.load(matrix, at(e.add(row, step), e.add(column, first)), mask), tile, step, part);
-    }
+    emitFetch(tile, e.add(step, count), count);
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t part : getParts(tiles)) {
+        Value first = e.add(e.mul(tile, tiles.rows), part);
+        Value mask = masked ? e.maskFirst(e.sub(e.max(m, first), first)) : Value();
+        store(e.load(matrix, at(e.add(row, e.add(step, i)), e.add(column, first)), mask), tile, e.add(step, i), part);
+      }
   });
 }
 
@@ -100,10 +107,16 @@ void LeftPacker::emitFromColumns() {
   // Vectors of the last tiles may go beyond the matrix.
   int64_t length = llvm::alignTo(tiles.rows, tiles.lanes), beyond = length - tiles.rows;
   Value all = e.ceilDiv(m, tiles.rows), whole = e.div(e.sub(e.max(m, beyond), beyond), tiles.rows);
-  e.loop(e.index(0), k, 1, [&](Value step) {
-    emitStep(step, e.index(0), whole, false);
-    emitStep(step, whole, all, true);
-  });
+  auto visit = [&](Value begin, Value end, int64_t count) {
+    e.loop(begin, end, count, [&](Value step) {
+      emitSteps(step, count, e.index(0), whole, false);
+      emitSteps(step, count, whole, all, true);
+    });
+  };
+  constexpr int64_t together = 8;
+  Value even = e.mul(e.div(k, together), together);
+  visit(e.index(0), even, together);
+  visit(even, k, 1);
 }
 
 void emitPackLeft(Emitter &e, KernelCache &kernels, Matrix a, Value m, Value k, Value packed) {
