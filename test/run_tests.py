@@ -21,13 +21,19 @@ def find_lit(build):
     return [os.path.join(venv, "bin", "lit")]
 
 
+HANGS_AFTER = 20 * 60  # seconds, ten times what the longest program takes
+
+
 def run_gtest_program(program, pattern):
     """(what it printed, passed, failed)"""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         command = [program, f"--gtest_output=json:{report.name}", "--gtest_brief=1"]
         if pattern:
             command.append(f"--gtest_filter=*{pattern}*")
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=HANGS_AFTER)
+        except subprocess.TimeoutExpired as hung:
+            return f"{(hung.stdout or b'').decode(errors='replace')}FAIL {program}: no end after {HANGS_AFTER} s\n", 0, 1
         try:
             result = json.load(open(report.name))
             return done.stdout, result["tests"] - result["failures"] - result.get("disabled", 0), result["failures"]

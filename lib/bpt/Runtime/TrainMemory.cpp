@@ -114,8 +114,14 @@ Status TrainRun::checkBudget() {
     report.note(fmt::format("warning: --memory={} is more than the {} that are free", formatBytes(options.memory),
                             formatBytes(free)));
   int64_t budget = memoryBudget(options.memory, options.target);
-  if (plan->plannedBytes() <= budget && (program || options.dryRun))
-    return {};
+  if (plan->plannedBytes() <= budget) {
+    if (program || options.dryRun)
+      return {};
+    return outOfMemory(
+        fmt::format("the run needs {}, which was more than there was when its policy was chosen; {} are free now: "
+                    "start it again",
+                    formatBytes(plan->plannedBytes()), formatBytes(free)));
+  }
   if (options.dryRun && !options.memory) { // a question, perhaps about another machine
     report.note(fmt::format("it does not fit here: {} of memory are free, and a run takes nine tenths of it at most",
                             formatBytes(free)));

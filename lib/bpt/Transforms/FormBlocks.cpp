@@ -137,6 +137,9 @@ class FormBlocks : public impl::FormBlocksPassBase<FormBlocks> {
     options.lastLayers = lastLayers;
     if (failed(readKeep("last-keep", lastKeep, options.lastKeep)))
       return failure();
+    if (lastLayers == 0 && options.lastKeep != Keep::All)
+      return getOperation().emitError("expected last-layers with last-keep, but got none: how many layers keep ")
+             << lastKeep;
     if (heads < 0)
       return getOperation().emitError("expected heads >= 0, but got ") << heads.getValue();
     options.heads = heads;
