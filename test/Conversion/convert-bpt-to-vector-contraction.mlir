@@ -55,7 +55,7 @@ func.func @after_fill(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x
 
 // -----
 
-// Gradient of a weight: batch and sequence, contiguous or not, are one depth. The left operand is stored by depth, as a tile reads it.
+// Gradient of a weight: batch and sequence, contiguous or not, are one depth. The left operand is stored by depth.
 // CHECK-LABEL: func.func @weight_gradient(
 // CHECK: func.func private @bpt_contraction_0(%[[X:.*]]: memref<?x?x48xbf16, strided<[?, ?, 1], offset: ?>>,
 // CHECK: func.func private @bpt_pack_left_columns_0(
