@@ -37,7 +37,7 @@ struct TrainOptions {
   std::string init;
 
   // machine
-  std::string target = "cpu", strategy = "blockwise", keepActivations = "auto", lastKeep = "all", offload = "auto";
+  std::string target = "cpu", cpu = "native", strategy = "blockwise", keepActivations = "auto", lastKeep = "all", offload = "auto";
   int64_t block = 512, segment = 0, lastLayers = 0, headsAtOnce = 0, memory = 0, threads = 0;
   std::string machine = "this";
 

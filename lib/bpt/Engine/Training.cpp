@@ -140,6 +140,7 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   if (!target)
     return target.takeError();
   compile.target = *target;
+  compile.cpu = options.cpu;
   compile.profile = options.profile && *target == Target::CPU;
   compile.keptActivations = policy.getName();
   compile.offload = policy.offload ? Offload::Yes : Offload::No;
