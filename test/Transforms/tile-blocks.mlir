@@ -1,7 +1,7 @@
 // RUN: bpt-opt %s --bpt-tile-blocks=cpu=x86-64-v4 --canonicalize --split-input-file | FileCheck %s
 // RUN: bpt-opt %s --bpt-tile-blocks=cpu=x86-64-v4 --split-input-file --remark-format=emitRemark --remarks-filter-passed=bpt-tile-blocks 2>&1 | FileCheck %s --check-prefix=REMARK
 // RUN: not bpt-opt %s --bpt-tile-blocks=cpu=z80 2>&1 | FileCheck %s --check-prefix=UNKNOWN
-// UNKNOWN: expected cpu to be one of native, x86-64-v4, x86-64-v3, x86-64, sm_90a, but got 'z80'
+// UNKNOWN: expected cpu to be one of native, native+amx, native-amx, x86-64-v4, x86-64-v4+amx, x86-64-v3, x86-64, sm_90a, but got 'z80'
 
 // The workspace holds the hidden of a chunk: min(rows, 480) * 256 elements of four bytes.
 // CHECK: module attributes {bpt.shared_scratch = 0 : i64, bpt.thread_scratch = 657408 : i64}

@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
   app.add_option("--target", target, "cpu | reference | emulator (up to --emit=ptx) | cuda")->capture_default_str();
   app.add_option("--emit", command.emit, "mlir | llvm | asm | ptx | obj | so")->capture_default_str();
   app.add_option("--entry", options.entries, "function to compile; may be repeated; default: every public one");
-  app.add_option("--cpu", options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
+  app.add_option("--cpu", options.cpu, "native (AMX where it pays) | native+amx | native-amx | x86-64-v4 | x86-64-v4+amx | x86-64-v3 | x86-64")->capture_default_str();
   app.add_option("--stop-after", command.stopAfter,
                  "graph | blocks | step | tiles | buffers | kernels | llvm, with --emit=mlir")
       ->capture_default_str();

@@ -12,7 +12,7 @@ int main(int argc, char **argv) {
   std::string target = "cpu", offload = "auto";
   app.add_option("FILE.mlir", session.input, "module to run; - is standard input")->required();
   app.add_option("--target", target, "cpu | reference | emulator (of a Hopper GPU) | cuda")->capture_default_str();
-  app.add_option("--cpu", session.options.cpu, "native | x86-64-v4 | x86-64-v3 | x86-64")->capture_default_str();
+  app.add_option("--cpu", session.options.cpu, "native (AMX where it pays) | native+amx | native-amx | x86-64-v4 | x86-64-v4+amx | x86-64-v3 | x86-64")->capture_default_str();
   app.add_option("--emulator-mode", session.emulatorMode,
                  "eager | random | late: when asynchronous work of --target=emulator happens; all: each, with --check")
       ->capture_default_str();

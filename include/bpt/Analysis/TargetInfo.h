@@ -18,10 +18,14 @@ struct TargetInfo {
   bool hasFma = false, hasAvx512 = false;
   /// Conversions between f32 and f16, and from f32 to bf16, are instructions.
   bool convertsHalf = false, roundsBfloat = false;
+  /// Products of bf16 matrices are made by AMX: tiles of 16 rows of 64 bytes, sums in f32.
+  bool hasMatrixTiles = false;
   /// A GPU: a vector is what the lanes of a warp hold, one element each, whatever its type; a thread of the CPU is a warp.
   bool hasWarps = false;
 
-  /// `native`, `x86-64-v4`, `x86-64-v3`, `x86-64` or `sm_90a`; nothing for another name.
+  /// `native`, `x86-64-v4`, `x86-64-v3`, `x86-64` or `sm_90a`; nothing for another name. `native+amx` and
+  /// `x86-64-v4+amx` have matrix tiles, no name without the suffix has (`-amx` says so explicitly): a program that uses
+  /// them has to ask the operating system first.
   static std::optional<TargetInfo> get(llvm::StringRef name);
   /// The names `get` knows, for diagnostics.
   static llvm::StringRef getKnownNames();

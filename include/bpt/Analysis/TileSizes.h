@@ -5,6 +5,7 @@
 #include "bpt/Analysis/TargetInfo.h"
 #include "bpt/IR/BPT.h"
 #include "bpt/Interfaces/SizeFormula.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Operation.h"
 
 namespace bpt {
@@ -14,20 +15,30 @@ struct GemmTiles {
   int64_t rows, vectors;
   /// Lanes of a vector of accumulators; columns of a packed panel = vectors * lanes.
   int64_t lanes;
-  /// Largest block of C a work item owns (blockRows a multiple of `rows`, blockColumns of the panel), and the depth between
-  /// two additions into C. The depth is the same for every target: it fixes the order of sums.
+  /// Largest block of C a work item owns (blockRows a multiple of `rows`, blockColumns of the panel), and the depth
+  /// between two additions into C. The depth is the same for every target of one arithmetic: it fixes the order of
+  /// sums.
   int64_t blockRows, blockColumns, blockDepth;
+  /// Bytes of a packed element, and what packed depths and the rows of a tile that is cut are multiples of.
+  int64_t packedBytes, depthStep, rowStep = 1;
+  /// The register tile is 2 x 2 tiles of AMX. Operands are packed as bf16, A as [tile][depth / 32][row][32], panels of
+  /// B as [depth / 2][column][2].
+  bool isMatrix = false;
 
   int64_t getPanel() const { return vectors * lanes; }
   /// Elements from one tile of a packed block of A to the next: [blockDepth][rows], and room for the end of the last
   /// vector.
-  int64_t getPackedTile() const { return rows * blockDepth + (lanes > 16 ? lanes : 16); }
-  /// `accumulator` is f32 or f64.
-  static GemmTiles get(mlir::Type accumulator, const TargetInfo &target);
+  int64_t getPackedTile() const { return rows * blockDepth + (isMatrix ? 0 : lanes > 16 ? lanes : 16); }
+  /// `accumulator` is f32 or f64. `operand`: the element type of both operands, where it is known.
+  static GemmTiles get(mlir::Type accumulator, const TargetInfo &target, mlir::Type operand = {});
   /// Scratch of one work item: the block of C (several products share it: each has fewer columns), one packed block of A and
   /// one panel of B.
   int64_t getScratchBytes(mlir::Type accumulator) const;
 };
+
+/// The element type of both operands of a contraction as its product sees them: f64 if any operand is, bf16 if both
+/// are, else f32.
+mlir::Type getProductOperandType(mlir::linalg::LinalgOp contraction);
 
 /// When products pack their right operand [depth, columns] once for all work items, into scratch the threads share. Where it is small,
 /// or few blocks of rows use it, each item packs what it needs. A function of sizes only.

@@ -79,11 +79,12 @@ def ConvertBPTToVectorPass : Pass<"convert-bpt-to-vector", "::mlir::ModuleOp"> {
     }
     ```
   }];
-  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64 | sm_90a">,
+  let options = [Option<"cpu", "cpu", "std::string", "\"native\"",
+                        "native[+amx] | x86-64-v4[+amx] | x86-64-v3 | x86-64 | sm_90a">,
                  Option<"profile", "profile", "bool", "false", "mark the calls of kernels as regions of a profile">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
-                           "::bpt::BPTDialect"];
+                           "::mlir::amx::AMXDialect", "::mlir::LLVM::LLVMDialect", "::bpt::BPTDialect"];
 }
 def ConvertBPTToNVVMPass : Pass<"convert-bpt-to-nvvm", "::mlir::ModuleOp"> {
   let summary = "Hopper kernels for bpt ops on memrefs";
@@ -216,6 +217,25 @@ def LowerLaunchesPass : Pass<"bpt-lower-launches", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect"];
+}
+def LowerMatrixTilesPass : Pass<"bpt-lower-matrix-tiles", "::mlir::func::FuncOp"> {
+  let summary = "AMX tiles become LLVM's";
+  let description = [{
+    Ops of the `amx` dialect become LLVM's intrinsics, and tiles that loops carry values of type `!llvm.x86_amx`. The upstream
+    lowering (`convert-vector-to-llvm{enable-amx}`) leaves carried tiles to `convert-cf-to-llvm`, which does not know their type.
+
+    Precondition: loops are `scf` ops. Postcondition: no op of `amx` is left; memrefs are cast to descriptors where tiles were loaded
+    or stored.
+
+    ```mlir
+    %sum = scf.for .. iter_args(%before = %zero) -> (!amx.tile<16x16xf32>) {..}
+    ```
+    becomes
+    ```mlir
+    %sum = scf.for .. iter_args(%before = %zero) -> (!llvm.x86_amx) {..}
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def CreateEntriesPass : Pass<"bpt-create-entries", "::mlir::ModuleOp"> {
   let summary = "one C function per entry";

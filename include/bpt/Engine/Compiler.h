@@ -44,7 +44,7 @@ struct PolicyCost; // bpt/Runtime/TrainPlan.h
 
 struct CompileOptions {
   Target target = Target::CPU;
-  std::string cpu = "native";       ///< native | x86-64-v4 | x86-64-v3 | x86-64
+  std::string cpu = "native";       ///< see TargetInfo::get; `native` includes matrix tiles where they pay
   std::vector<std::string> entries; ///< functions to compile; empty: every public function
   int64_t memory = 0;               ///< bytes the arena may have; 0: any
   int64_t threads = 1;              ///< threads the budget is checked for

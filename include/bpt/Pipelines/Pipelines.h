@@ -8,7 +8,7 @@
 namespace bpt {
 
 struct LowerOptions : mlir::PassPipelineOptions<LowerOptions> {
-  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native | x86-64-v4 | x86-64-v3 | x86-64 | sm_90a"),
+  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("native[+amx] | x86-64-v4[+amx] | x86-64-v3 | x86-64 | sm_90a"),
                           llvm::cl::init("native")};
   Option<int64_t> budget{*this, "budget", llvm::cl::desc("bytes the arena may have; 0: any"), llvm::cl::init(0)};
   Option<int64_t> threads{*this, "threads", llvm::cl::desc("threads the plan is held against the budget for"),

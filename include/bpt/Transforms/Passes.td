@@ -167,7 +167,7 @@ def TileBlocksPass : Pass<"bpt-tile-blocks", "::mlir::ModuleOp"> {
       workspace(%w : tensor<?xi8>) -> tensor<?x64xf32>
     ```
   }];
-  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native | x86-64-v4 | x86-64-v3 | x86-64">];
+  let options = [Option<"cpu", "cpu", "std::string", "\"native\"", "native[+amx] | x86-64-v4[+amx] | x86-64-v3 | x86-64">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
 def MarkEntriesPass : Pass<"bpt-mark-entries", "::mlir::ModuleOp"> {

@@ -9,13 +9,14 @@ using namespace mlir;
 namespace bpt {
 
 /// Scratch that products of m x n with this depth share; sizes may be dynamic.
-static int64_t getPackedBytes(Type accumulator, const TargetInfo &target, int64_t m, int64_t n, int64_t depth) {
+static int64_t getPackedBytes(Type operand, const TargetInfo &target, int64_t m, int64_t n, int64_t depth) {
   using P = SharedPacking;
   if (ShapedType::isDynamic(m) || ShapedType::isDynamic(n) || ShapedType::isDynamic(depth))
     return P::mostBytes;
-  GemmTiles tiles = GemmTiles::get(accumulator, target);
-  int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
-  depth = llvm::alignTo(std::min(depth, P::getDepthPart(accumulator)), tiles.lanes);
+  Type accumulator = getAccumulatorType(operand);
+  GemmTiles tiles = GemmTiles::get(accumulator, target, operand);
+  int64_t bytes = tiles.packedBytes;
+  depth = llvm::alignTo(std::min(depth, P::getDepthPart(accumulator)), tiles.depthStep);
   bool packs = m >= P::leastRowBlocks * tiles.blockRows && depth * n * bytes > P::leastBytes;
   return packs ? std::min<int64_t>(P::mostBytes, depth * llvm::alignTo(n, tiles.getPanel()) * bytes) : 0;
 }
@@ -27,8 +28,8 @@ public:
   PackedProducts(Operation *op, const TargetInfo &target) : op(op), target(target) {}
   int64_t bytes = 0;
 
-  void add(Type accumulator, int64_t m, int64_t n, int64_t depth) {
-    bytes = std::max(bytes, getPackedBytes(accumulator, target, m, n, depth));
+  void add(Type operand, int64_t m, int64_t n, int64_t depth) {
+    bytes = std::max(bytes, getPackedBytes(operand, target, m, n, depth));
   }
   void addContraction(linalg::LinalgOp contraction);
   template <typename Op> void addFeedForward(Op ffn);
@@ -61,44 +62,44 @@ void PackedProducts::addContraction(linalg::LinalgOp contraction) {
       size = ShapedType::isDynamic(ranges[dim]) || ShapedType::isDynamic(size) ? ShapedType::kDynamic : size * ranges[dim];
     return size;
   };
-  Type accumulator = getAccumulatorType(getElementTypeOrSelf(contraction.getDpsInits()[0]));
+  Type operand = getProductOperandType(contraction);
   // The right operand is the one that has the columns of the result.
   AffineMap outMap = contraction.getMatchingIndexingMap(contraction.getDpsInitOperand(0));
   bool swapped = llvm::any_of(dims->m, [&](unsigned dim) {
     return outMap.getNumResults() && outMap.getResults().back().isFunctionOfDim(dim);
   });
-  add(accumulator, product(swapped ? dims->n : dims->m), product(swapped ? dims->m : dims->n), product(dims->k));
+  add(operand, product(swapped ? dims->n : dims->m), product(swapped ? dims->m : dims->n), product(dims->k));
 }
 
 template <typename Op> void PackedProducts::addFeedForward(Op ffn) {
-  Type accumulator = getAccumulatorType(getElementTypeOrSelf(ffn.getInput()));
+  Type operand = getElementTypeOrSelf(ffn.getInput());
   int64_t width = getDim(ffn.getInput(), cast<ShapedType>(ffn.getInput().getType()).getRank() - 1);
   int64_t hidden = getDim(ffn.getUpWeight(), ffn.getWeightsTransposed() ? 0 : 1);
   int64_t out = getDim(ffn.getDownWeight(), ffn.getWeightsTransposed() ? 0 : 1);
   int64_t rows = limit(getRows(ffn.getInput()), getFeedForwardRows(op, target));
   for (auto [n, depth] : {std::pair(hidden, width), std::pair(out, hidden)})
-    add(accumulator, rows, n, depth);
+    add(operand, rows, n, depth);
   if (!isa<FeedForwardGradOp>(op))
     return;
   for (auto [n, depth] : {std::pair(hidden, out), std::pair(width, hidden)})
-    add(accumulator, rows, n, depth);
+    add(operand, rows, n, depth);
   for (int64_t other : {width, out}) {
-    add(accumulator, other, hidden, rows);
-    add(accumulator, hidden, other, rows);
+    add(operand, other, hidden, rows);
+    add(operand, hidden, other, rows);
   }
 }
 
 template <typename Op> void PackedProducts::addCrossEntropy(Op head) {
-  Type accumulator = getAccumulatorType(getElementTypeOrSelf(head.getInput()));
+  Type operand = getElementTypeOrSelf(head.getInput());
   int64_t width = getDim(head.getWeight(), head.getWeightsTransposed() ? 1 : 0);
   int64_t vocabulary = getDim(head.getWeight(), head.getWeightsTransposed() ? 0 : 1);
   int64_t rows = limit(getRows(head.getInput()), getLogitsBlock(op, target).rows);
-  add(accumulator, rows, vocabulary, width);
+  add(operand, rows, vocabulary, width);
   if (!isa<LinearCrossEntropyGradOp>(op))
     return;
-  add(accumulator, rows, width, vocabulary);
-  add(accumulator, vocabulary, width, rows);
-  add(accumulator, width, vocabulary, rows);
+  add(operand, rows, width, vocabulary);
+  add(operand, vocabulary, width, rows);
+  add(operand, width, vocabulary, rows);
 }
 
 int64_t getSharedScratchBytes(Operation *op, const TargetInfo &target) {

@@ -27,7 +27,8 @@ static TargetInfo getNative() {
   StringMap<bool> features = sys::getHostCPUFeatures();
   SmallVector<std::string> words;
   for (const auto &feature : features)
-    words.push_back((Twine(feature.getValue() ? "+" : "-") + feature.getKey()).str());
+    if (!feature.getKey().starts_with("amx-")) // asked for by name
+      words.push_back((Twine(feature.getValue() ? "+" : "-") + feature.getKey()).str());
   llvm::sort(words);
   target.cpu = sys::getHostCPUName().str();
   target.features = join(words, ",");
@@ -51,6 +52,17 @@ static TargetInfo getHopper() {
 }
 
 std::optional<TargetInfo> TargetInfo::get(StringRef name) {
+  if (name.consume_back("-amx"))
+    return name.contains_insensitive("amx") ? std::nullopt : get(name);
+  if (name.consume_back("+amx")) {
+    std::optional<TargetInfo> target = get(name);
+    if (!target || !target->hasAvx512)
+      return std::nullopt;
+    target->features += target->features.empty() ? "" : ",";
+    target->features += "+avx512bf16,+amx-tile,+amx-bf16";
+    target->hasMatrixTiles = target->roundsBfloat = true;
+    return target;
+  }
   if (name == "native")
     return getNative();
   if (name == "sm_90a")
@@ -71,6 +83,8 @@ std::optional<TargetInfo> TargetInfo::get(StringRef name) {
   return target;
 }
 
-StringRef TargetInfo::getKnownNames() { return "native, x86-64-v4, x86-64-v3, x86-64, sm_90a"; }
+StringRef TargetInfo::getKnownNames() {
+  return "native, native+amx, native-amx, x86-64-v4, x86-64-v4+amx, x86-64-v3, x86-64, sm_90a";
+}
 
 } // namespace bpt

@@ -15,15 +15,34 @@ namespace bpt {
 
 //===--- matrix products ------------------------------------------------------------------------------------------===//
 
-GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
+/// Two tiles of 16 rows by two of 16 columns, with sums over 32 elements of the depth at a time: four of the eight tile
+/// registers are sums. A panel of B and a tile of A take 16 KiB each and stay in the first-level cache.
+static GemmTiles getMatrixTiles() {
   GemmTiles tiles;
-  tiles.lanes = target.getLanes(accumulator);
+  tiles.isMatrix = true;
+  tiles.lanes = 16;
+  tiles.rows = 32;
+  tiles.vectors = 2;
+  tiles.blockRows = 192;
+  tiles.blockColumns = 512;
+  tiles.blockDepth = 256;
+  tiles.packedBytes = 2;
+  tiles.depthStep = 32;
+  tiles.rowStep = 16;
+  return tiles;
+}
+
+GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target, Type operand) {
+  if (target.hasMatrixTiles && operand && operand.isBF16() && accumulator.isF32())
+    return getMatrixTiles();
+  GemmTiles tiles;
+  tiles.lanes = tiles.depthStep = target.getLanes(accumulator);
   // 6x4 of 32 registers and 6x2 of 16 measure 98 % of peak (performance.md, B2); without FMA a product needs a
   // register, too.
   tiles.rows = target.hasFma ? 6 : 4;
   tiles.vectors = target.hasAvx512 ? 4 : 2;
   // The block of C stays in the second-level cache over the whole depth, next to one packed block of A.
-  int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = tiles.packedBytes = accumulator.getIntOrFloatBitWidth() / 8;
   bool large = target.l2Bytes >= 1 << 20;
   tiles.blockRows = (large ? 192 : 96) * 4 / bytes;
   tiles.blockColumns = target.l2Bytes >= 512 << 10 ? 512 : 256;
@@ -38,7 +57,19 @@ GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target) {
 
 int64_t GemmTiles::getScratchBytes(Type accumulator) const {
   int64_t bytes = accumulator.getIntOrFloatBitWidth() / 8;
-  return bytes * (blockRows * blockColumns + blockRows / rows * getPackedTile() + blockDepth * getPanel());
+  return bytes * blockRows * blockColumns +
+         packedBytes * (blockRows / rows * getPackedTile() + blockDepth * getPanel());
+}
+
+Type getProductOperandType(linalg::LinalgOp contraction) {
+  auto isWide = [](Value operand) { return getElementTypeOrSelf(operand.getType()).isF64(); };
+  auto isBfloat = [](Value operand) { return getElementTypeOrSelf(operand.getType()).isBF16(); };
+  MLIRContext *context = contraction->getContext();
+  if (llvm::any_of(contraction->getOperands(), isWide))
+    return Float64Type::get(context);
+  if (llvm::all_of(contraction.getDpsInputs(), isBfloat))
+    return BFloat16Type::get(context);
+  return Float32Type::get(context);
 }
 
 //===--- schedules and dims ---------------------------------------------------------------------------------------===//
@@ -238,19 +269,18 @@ static SizeFormula getWorkspace(LinearCrossEntropyGradOp op, const TargetInfo &t
 //===--- all ops --------------------------------------------------------------------------------------------------===//
 
 int64_t getThreadScratchBytes(Operation *op, const TargetInfo &target) {
-  auto product = [&](Value operand) {
-    Type accumulator = getAccumulatorType(getElementTypeOrSelf(operand.getType()));
-    return GemmTiles::get(accumulator, target).getScratchBytes(accumulator);
+  auto product = [&](Type operand) {
+    Type accumulator = getAccumulatorType(operand);
+    return GemmTiles::get(accumulator, target, operand).getScratchBytes(accumulator);
   };
   return TypeSwitch<Operation *, int64_t>(op)
       .Case<FeedForwardOp, FeedForwardGradOp, LinearCrossEntropyOp, LinearCrossEntropyGradOp>(
-          [&](auto typed) { return product(typed.getInput()); })
+          [&](auto typed) { return product(getElementTypeOrSelf(typed.getInput())); })
       .Case<AttentionOp, AttentionGradOp>([&](auto typed) { return getAttentionScratchBytes(typed, target); })
       .Case<linalg::LinalgOp>([&](linalg::LinalgOp linalgOp) {
         if (!linalg::isaContractionOpInterface(linalgOp))
           return int64_t(0);
-        auto wide = llvm::find_if(op->getOperands(), [](Value v) { return getElementTypeOrSelf(v.getType()).isF64(); });
-        return product(wide == op->operand_end() ? linalgOp.getDpsInits()[0] : *wide);
+        return product(getProductOperandType(linalgOp));
       })
       .Default([](Operation *) { return 0; });
 }

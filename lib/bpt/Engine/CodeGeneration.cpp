@@ -1,6 +1,7 @@
 // Machine code from LLVM IR: optimisation and emission, of parts of a module side by side.
 #include "CodeGeneration.h"
 #include "bpt/Analysis/TargetInfo.h"
+#include "bpt/Runtime/MatrixTiles.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
@@ -14,12 +15,23 @@
 
 namespace bpt {
 
+std::string getCpuName(const CompileOptions &options) {
+  bool isOpen = options.target == Target::CPU && options.cpu == "native";
+  return isOpen && areMatrixTilesFaster() ? "native+amx" : options.cpu;
+}
+
+Expected<TargetInfo> getTargetInfo(const CompileOptions &options) {
+  if (std::optional<TargetInfo> info = TargetInfo::get(getCpuName(options)))
+    return std::move(*info);
+  return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
+}
+
 Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CompileOptions &options) {
   static bool initialized = (llvm::InitializeNativeTarget(), llvm::InitializeNativeTargetAsmPrinter(), true);
   (void)initialized;
-  std::optional<TargetInfo> info = TargetInfo::get(options.cpu);
+  Expected<TargetInfo> info = getTargetInfo(options);
   if (!info)
-    return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
+    return info.takeError();
   llvm::Triple triple(llvm::sys::getDefaultTargetTriple());
   std::string message;
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);

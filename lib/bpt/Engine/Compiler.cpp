@@ -1,5 +1,6 @@
 // From MLIR text to the LLVM dialect, stage by stage.
 #include "bpt/Engine/Compiler.h"
+#include "CodeGeneration.h"
 #include "bpt/Analysis/ModelFlops.h"
 #include "bpt/Analysis/TargetInfo.h"
 #include "bpt/Pipelines/Pipelines.h"
@@ -246,7 +247,7 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
         setRunFlops(function, flops->forward);
   LowerOptions lowering;
   bool kernels = hasKernels(options.target);
-  lowering.cpu = kernels ? "sm_90a" : options.cpu;
+  lowering.cpu = kernels ? "sm_90a" : getCpuName(options);
   lowering.budget = options.memory;
   lowering.threads = options.threads;
   lowering.profile = options.profile;
@@ -277,9 +278,9 @@ Expected<Manifest> Compiler::getManifest(ModuleOp module, const CompileOptions &
   Manifest manifest;
   manifest.compiler = "0.1.0";
   manifest.target = getTargetName(options.target).str();
-  std::optional<TargetInfo> target = TargetInfo::get(options.cpu);
+  Expected<TargetInfo> target = getTargetInfo(options);
   if (!target)
-    return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
+    return target.takeError();
   manifest.cpuName = target->cpu;
   manifest.keptActivations = options.keptActivations;
   llvm::SmallVector<llvm::StringRef> features;

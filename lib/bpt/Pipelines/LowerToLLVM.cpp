@@ -55,6 +55,7 @@ void addLLVM(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(memref::createExpandStridedMetadataPass());
   manager.addPass(createLowerAffinePass());
   manager.addPass(createConvertVectorToSCFPass());
+  manager.addNestedPass<func::FuncOp>(createLowerMatrixTilesPass());
   manager.addPass(createSCFToControlFlowPass());
   // Narrow floats are widened and rounded by integer arithmetic on the host: the packaged LLVM would call __truncsfbf2 of a newer
   // libgcc. A GPU has instructions, for these and for maxima.

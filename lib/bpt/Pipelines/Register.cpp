@@ -45,6 +45,7 @@ void registerPasses() {
   registerOutlineKernelsPass();
   registerDistributeLanesPass();
   registerLowerLaunchesPass();
+  registerLowerMatrixTilesPass();
   registerCreateEntriesPass();
   mlir::PassPipelineRegistration<LowerOptions>(
       "bpt-lower-to-reference", "graph .. step to LLVM by the unblocked definitions", buildReferencePipeline);

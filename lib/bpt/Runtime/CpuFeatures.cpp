@@ -2,6 +2,7 @@
 // so that a wrong machine is a message and never an illegal instruction. Bits: Intel SDM vol. 2A "CPUID", AMD APM vol.
 // 3 app. E; names: LLVM's TargetParser/Host.cpp.
 #include "bpt/Runtime/File.h"
+#include "bpt/Runtime/MatrixTiles.h"
 #include "bpt/Runtime/Program.h"
 #include <fmt/format.h>
 #if defined(__x86_64__)
@@ -179,7 +180,9 @@ bool hasFeature(const FeatureBit &feature, uint64_t states) {
   if (!__get_cpuid_count(feature.leaf, feature.subleaf, &registers[EAX], &registers[EBX], &registers[ECX],
                          &registers[EDX]))
     return false;
-  return (registers[feature.reg] >> feature.bit & 1) && (states & feature.state) == feature.state;
+  bool isThere = (registers[feature.reg] >> feature.bit & 1) && (states & feature.state) == feature.state;
+  // The state of tiles is large: Linux saves it for those who ask.
+  return isThere && (feature.state != Amx || requestMatrixTiles());
 }
 
 enum class Answer { Present, Missing, Unknown };

@@ -33,6 +33,18 @@ KERNELS = {
 LEAST = {"x86-64-v3": 12, "x86-64-v4": 24}  # multiply-adds of one step of the register tile
 
 
+def compile_kernel(text, cpu):
+    """The assembly of a function."""
+    with tempfile.NamedTemporaryFile("w", suffix=".mlir") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run([os.path.join(BIN, "bpt-compile"), file.name, "--emit=asm", f"--cpu={cpu}", "-o", "-"],
+                              capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
 def inner_loops(assembly):
     """(label, lines) of loops that are one block: from a label to the jump back to it."""
     for loop in re.finditer(r"^(\.LBB\w+):((?:(?!^\.LBB).)*?)^\s+j\w+\s+\1\b", assembly, flags=re.M | re.S):
@@ -41,15 +53,8 @@ def inner_loops(assembly):
 
 for name, text in KERNELS.items():
     for cpu, least in LEAST.items():
-        with tempfile.NamedTemporaryFile("w", suffix=".mlir") as file:
-            file.write(text)
-            file.flush()
-            done = subprocess.run([os.path.join(BIN, "bpt-compile"), file.name, "--emit=asm", f"--cpu={cpu}", "-o", "-"],
-                                  capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{name}: {done.stderr}")
         found = 0
-        for label, lines in inner_loops(done.stdout):
+        for label, lines in inner_loops(compile_kernel(text, cpu)):
             lines = [line for line in lines if line.strip() and not line.strip().startswith("#")]
             products = sum(re.match(r"\s+vfmadd\w+ps\b", line) is not None for line in lines)
             if products < max(least, 0.45 * len(lines)):  # others, such as exponentials, load constants anyway
@@ -61,3 +66,12 @@ for name, text in KERNELS.items():
         if not found:
             sys.exit(f"{name}, {cpu}: expected loops of {least} multiply-adds, but found none")
         print(f"{name}, {cpu}: {found} loops of multiply-adds in registers")
+
+# Tiles of AMX stay in their registers, too.
+for name in ("contraction", "contraction, A transposed", "contraction, B transposed", "feed_forward"):
+    lines = compile_kernel(KERNELS[name].replace("f32", "bf16"), "x86-64-v4+amx").split("\n")
+    products = sum("tdpbf16ps" in line for line in lines)
+    spilled = [line for line in lines if re.search(r"\btile.*(Spill|Reload)", line)]
+    if spilled or products < 4:
+        sys.exit(f"{name}: {products} products in tiles, which go to the stack:\n" + "\n".join(spilled))
+    print(f"{name}, x86-64-v4+amx: {products} products in tiles")

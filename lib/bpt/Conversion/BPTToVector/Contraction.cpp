@@ -139,9 +139,9 @@ namespace {
 /// Emits the kernel of a plan.
 class ContractionEmitter {
 public:
-  ContractionEmitter(Emitter &e, KernelCache &kernels, const Plan &plan, ArrayRef<SmallVector<unsigned>> dims,
-                     ArrayRef<Value> memrefs, bool overwrite)
-      : e(e), gemm(e, kernels), plan(plan), dims(dims), memrefs(memrefs), overwrite(overwrite) {}
+  ContractionEmitter(Emitter &e, KernelCache &kernels, Type operand, const Plan &plan,
+                     ArrayRef<SmallVector<unsigned>> dims, ArrayRef<Value> memrefs, bool overwrite)
+      : e(e), gemm(e, kernels, operand), plan(plan), dims(dims), memrefs(memrefs), overwrite(overwrite) {}
   void emit();
 
 private:
@@ -285,14 +285,6 @@ void ContractionEmitter::emitOne(Value m, Value n) {
 
 //===--- the op --------------------------------------------------------------------------------------------------------===//
 
-static Type getContractionAccumulator(linalg::LinalgOp op) {
-  Type accumulator = Float32Type::get(op.getContext());
-  for (Value operand : op->getOperands())
-    if (getElementTypeOrSelf(operand.getType()).isF64())
-      accumulator = Float64Type::get(op.getContext());
-  return accumulator;
-}
-
 LogicalResult lowerContraction(linalg::LinalgOp op, KernelCache &kernels) {
   SmallVector<KernelOperand> operands;
   SmallVector<Operand> types;
@@ -314,11 +306,12 @@ LogicalResult lowerContraction(linalg::LinalgOp op, KernelCache &kernels) {
     return lowerElementwise(op, kernels);
   Operation *fill = findZeroFill(op);
   stream << (fill ? "overwrite" : "add");
+  Type operand = getProductOperandType(op);
   auto body = [&](Emitter &e, ArrayRef<Value> args) {
-    ContractionEmitter(e, kernels, *plan, dims, args, fill).emit();
+    ContractionEmitter(e, kernels, operand, *plan, dims, args, fill).emit();
     return success();
   };
-  if (failed(kernels.replace(op, "bpt_contraction", getContractionAccumulator(op), operands, body, key)))
+  if (failed(kernels.replace(op, "bpt_contraction", getAccumulatorType(operand), operands, body, key)))
     return failure();
   if (fill)
     fill->erase();

@@ -144,7 +144,7 @@ static void emitForward(Emitter &e, KernelCache &kernels, LinearCrossEntropyOp o
   Value input = collapseRows(e, args[0]), weight = args[1], validCount = args[3], loss = args[4], lse = args[5];
   bool transposed = op.getWeightsTransposed();
   LogitsBlock block = getLogitsBlock(op, kernels.getTarget());
-  Gemm gemm(e, kernels);
+  Gemm gemm(e, kernels, getElementTypeOrSelf(op.getInput()));
   Targets targets{e, args[2], static_cast<int64_t>(op.getIgnoreIndex()), e.dim(weight, transposed ? 0 : 1)};
   LogitStatistics statistics(gemm, input, weight, transposed, targets, block.columns);
   Value all = e.rows(input);

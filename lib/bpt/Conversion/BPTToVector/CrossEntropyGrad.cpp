@@ -13,10 +13,10 @@ namespace {
 class CrossEntropyGradEmitter {
 public:
   CrossEntropyGradEmitter(Emitter &e, KernelCache &kernels, LinearCrossEntropyGradOp op, ArrayRef<Value> args)
-      : e(e), gemm(e, kernels), transposed(op.getWeightsTransposed()), block(getLogitsBlock(op, kernels.getTarget())),
-        dloss(args[0]), input(collapseRows(e, args[1])), weight(args[2]), lse(args[4]), validCount(args[5]),
-        dinput(collapseRows(e, args[6])), dweight(args[7]), loss(args[8]), workspace(args[9]),
-        vocabulary(e.dim(weight, transposed ? 0 : 1)),
+      : e(e), gemm(e, kernels, getElementTypeOrSelf(op.getInput())), transposed(op.getWeightsTransposed()),
+        block(getLogitsBlock(op, kernels.getTarget())), dloss(args[0]), input(collapseRows(e, args[1])),
+        weight(args[2]), lse(args[4]), validCount(args[5]), dinput(collapseRows(e, args[6])), dweight(args[7]),
+        loss(args[8]), workspace(args[9]), vocabulary(e.dim(weight, transposed ? 0 : 1)),
         targets{e, args[3], static_cast<int64_t>(op.getIgnoreIndex()), vocabulary} {}
   void emit();
 

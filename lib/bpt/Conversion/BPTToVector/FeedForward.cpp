@@ -11,10 +11,11 @@ namespace {
 class FeedForwardEmitter {
 public:
   FeedForwardEmitter(Emitter &e, KernelCache &kernels, FeedForwardOp op, ArrayRef<Value> args)
-      : e(e), gemm(e, kernels), activation(op.getActivation()), transposed(op.getWeightsTransposed()),
-        chunk(getFeedForwardRows(op, kernels.getTarget())), input(collapseRows(e, args[0])), up(args[1]), upBias(args[2]),
-        gate(args[3]), gateBias(args[4]), down(args[5]), downBias(args[6]), out(collapseRows(e, args[7])),
-        hidden(args[8] ? collapseRows(e, args[8]) : Value()), workspace(args[9]) {}
+      : e(e), gemm(e, kernels, getElementTypeOrSelf(op.getInput())), activation(op.getActivation()),
+        transposed(op.getWeightsTransposed()), chunk(getFeedForwardRows(op, kernels.getTarget())),
+        input(collapseRows(e, args[0])), up(args[1]), upBias(args[2]), gate(args[3]), gateBias(args[4]), down(args[5]),
+        downBias(args[6]), out(collapseRows(e, args[7])), hidden(args[8] ? collapseRows(e, args[8]) : Value()),
+        workspace(args[9]) {}
   void emit();
 
 private:

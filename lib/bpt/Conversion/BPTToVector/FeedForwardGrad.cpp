@@ -16,10 +16,10 @@ struct FeedForwardGrads {
 class FeedForwardGradEmitter {
 public:
   FeedForwardGradEmitter(Emitter &e, KernelCache &kernels, FeedForwardGradOp op, ArrayRef<Value> args)
-      : e(e), gemm(e, kernels), activation(op.getActivation()), transposed(op.getWeightsTransposed()),
-        chunk(getFeedForwardRows(op, kernels.getTarget())), dout(collapseRows(e, args[0])), input(collapseRows(e, args[1])),
-        up(args[2]), upBias(args[3]), gate(args[4]), gateBias(args[5]), down(args[6]),
-        hidden(args[7] ? collapseRows(e, args[7]) : Value()), workspace(args[8]),
+      : e(e), gemm(e, kernels, getElementTypeOrSelf(op.getInput())), activation(op.getActivation()),
+        transposed(op.getWeightsTransposed()), chunk(getFeedForwardRows(op, kernels.getTarget())),
+        dout(collapseRows(e, args[0])), input(collapseRows(e, args[1])), up(args[2]), upBias(args[3]), gate(args[4]),
+        gateBias(args[5]), down(args[6]), hidden(args[7] ? collapseRows(e, args[7]) : Value()), workspace(args[8]),
         grads{collapseRows(e, args[9]), args[10], args[11], args[12], args[13], args[14], args[15]} {}
   void emit();
 

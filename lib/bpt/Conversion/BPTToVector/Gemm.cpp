@@ -52,7 +52,13 @@ static MemRefType getBlockType(Emitter &e) {
   return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic}, e.accumulator, layout);
 }
 static MemRefType getPanelType(Emitter &e, const GemmTiles &tiles) {
+  if (tiles.isMatrix)
+    return MemRefType::get({ShapedType::kDynamic, 2 * tiles.getPanel()}, e.getBF16Type());
   return MemRefType::get({ShapedType::kDynamic, tiles.getPanel()}, e.accumulator);
+}
+/// Rows of memory of a panel of this depth.
+static Value getPanelRows(Emitter &e, const GemmTiles &tiles, Value depth) {
+  return tiles.isMatrix ? e.div(e.roundUp(depth, tiles.depthStep), 2) : depth;
 }
 
 /// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is tile `number` of a packed block.
@@ -107,17 +113,22 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
   }
   kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
     Value m = args[4], whole = e.div(m, tiles.rows), count = e.max(whole, 1);
+    auto emit = [&](int64_t rows, Value tile) {
+      auto emitOne = tiles.isMatrix ? emitMatrixTile : emitTile;
+      emitOne(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5]);
+    };
     e.loop(e.index(0), whole, 1, [&](Value tile) {
       for (auto [f, width] : llvm::enumerate(widths)) {
         ValueRange own = args.slice(firstFetch + 4 * f, 4);
         Value share = e.ceilDiv(own[3], count), first = e.mul(tile, share);
         emitPrefetch(e, {own[0], own[1], own[2], own[3], width}, first, e.min(e.add(first, share), own[3]));
       }
-      emitTile(e, tiles, tiles.rows, args[0], tile, args[1], args[2], args[3], args[5]);
+      emit(tiles.rows, tile);
     });
-    e.switchCase(e.sub(m, e.mul(whole, tiles.rows)), tiles.rows, [&](int64_t rows) {
-      if (rows)
-        emitTile(e, tiles, rows, args[0], whole, args[1], args[2], args[3], args[5]);
+    Value rest = e.ceilDiv(e.sub(m, e.mul(whole, tiles.rows)), tiles.rowStep);
+    e.switchCase(rest, llvm::divideCeil(tiles.rows - 1, tiles.rowStep) + 1, [&](int64_t steps) {
+      if (steps)
+        emit(steps * tiles.rowStep, whole);
     });
     return {};
   });
@@ -130,6 +141,11 @@ SmallVector<Value> Gemm::takeBlocks(int64_t copies) {
   SmallVector<Value> blocks;
   for (int64_t i = 0; i < copies; ++i)
     blocks.push_back(e.scratch({tiles.blockRows, panels * tiles.getPanel()}, e.accumulator));
+  if (tiles.isMatrix) {
+    packedA = e.scratch({tiles.blockRows * tiles.blockDepth / tiles.depthStep, tiles.depthStep}, e.getBF16Type());
+    packedB = e.scratch({tiles.blockDepth / 2, 2 * tiles.getPanel()}, e.getBF16Type());
+    return blocks;
+  }
   packedA = e.scratch({tiles.blockRows / tiles.rows, tiles.getPackedTile()}, e.accumulator);
   packedB = e.scratch({tiles.blockDepth, tiles.getPanel()}, e.accumulator);
   return blocks;
@@ -152,8 +168,12 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k
   accumulate(a, Term{block, b, nullptr}, e.index(0), m, n, k);
 }
 
-/// A[0..m, 0..depth) in the scratch: a view [tile, depth, row of the tile].
+/// A[0..m, 0..depth) in the scratch: a view [tile, depth, row of the tile], or what emitMatrixTile takes.
 Value Gemm::packLeft(Matrix a, Value m, Value depth) {
+  if (tiles.isMatrix) {
+    emitPackMatrixLeft(e, kernels, tiles, a, m, depth, packedA);
+    return packedA;
+  }
   auto viewAs = [&](ArrayRef<int64_t> shape, ArrayRef<int64_t> strides) -> Value {
     SmallVector<OpFoldResult> sizes = getAsIndexOpFoldResult(e.getContext(), shape);
     auto layout = StridedLayoutAttr::get(e.getContext(), 0, strides);
@@ -206,11 +226,18 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
   });
 }
 
+void Gemm::packPanel(Matrix b, Value depth, Value n, Value panel) {
+  if (tiles.isMatrix)
+    emitPackMatrixPanel(e, kernels, tiles, b, depth, n, panel);
+  else
+    emitPackPanel(e, kernels, b, depth, n, panel);
+}
+
 /// Packs the panel of columns from `column` on and multiplies.
 void Gemm::accumulateOwnPanel(Value left, const Term &term, Value start, Value firstColumn, Value column, Value m,
                               Value n, Value depth) {
   Matrix b = term.b.dropRows(e, start).dropColumns(e, firstColumn);
-  emitPackPanel(e, kernels, b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
+  packPanel(b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
   // Fetched is the panel beside this one, or the first one of the next depth.
   Value isLast = e.compare(arith::CmpIPredicate::sge, e.add(column, tiles.getPanel()), n);
   Value down = e.select(isLast, e.index(tiles.blockDepth), e.index(0));
@@ -226,11 +253,11 @@ void Gemm::accumulateOwnPanel(Value left, const Term &term, Value start, Value f
 
 /// The panel of columns from `column` on, for the depth [start, start + depth).
 Value Gemm::getPanel(const SharedPanels &shared, Value start, Value depth, Value column) {
-  int64_t bytes = e.accumulator.getIntOrFloatBitWidth() / 8;
-  Value rows = e.roundUp(depth, e.lanes);
+  Value rows = e.roundUp(depth, tiles.depthStep);
   Value elements = e.add(e.mul(start, shared.columns), e.mul(column, rows));
-  return e.view(shared.bytes, e.add(shared.offset, e.mul(elements, bytes)), {ShapedType::kDynamic, tiles.getPanel()},
-                {rows}, e.accumulator);
+  MemRefType type = getPanelType(e, tiles);
+  return e.view(shared.bytes, e.add(shared.offset, e.mul(elements, tiles.packedBytes)), type.getShape(),
+                {getPanelRows(e, tiles, rows)}, type.getElementType());
 }
 
 /// The panel after that of `column`, or the first one of the next depth: of no rows after the last.
@@ -241,7 +268,8 @@ Gemm::Fetch Gemm::getNextPanel(const SharedPanels &shared, Value start, Value fi
   start = e.select(isLast, e.min(nextStart, k), start);
   Value depth = e.min(e.sub(k, start), tiles.blockDepth);
   Value panel = getPanel(shared, start, depth, e.add(firstColumn, e.select(isLast, e.index(0), nextColumn)));
-  return {panel, e.index(0), e.index(0), depth, tiles.getPanel()};
+  int64_t columns = cast<MemRefType>(panel.getType()).getDimSize(1);
+  return {panel, e.index(0), e.index(0), getPanelRows(e, tiles, depth), columns};
 }
 
 /// One parallel phase over panels, of no items where nothing is packed.
@@ -250,8 +278,8 @@ void Gemm::packPanels(const SharedPanels &shared, Matrix b, Value n, Value k) {
   e.parallel(e.select(shared.isPacked, items, e.index(0)), [&](Value item) {
     Value start = e.mul(e.rem(item, depths), tiles.blockDepth), column = e.mul(e.div(item, depths), tiles.getPanel());
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
-    emitPackPanel(e, kernels, b.dropRows(e, start).dropColumns(e, column), depth,
-                  e.min(e.sub(n, column), tiles.getPanel()), getPanel(shared, start, depth, column));
+    packPanel(b.dropRows(e, start).dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()),
+              getPanel(shared, start, depth, column));
   });
 }
 
@@ -264,7 +292,7 @@ static bool sharesLeft(const Gemm::Product &product, const Gemm::Product &before
 
 void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> products,
                             function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
-  int64_t capacity = kernels.getSharedScratchBytes() / (e.accumulator.getIntOrFloatBitWidth() / 8);
+  int64_t bytes = tiles.packedBytes, capacity = kernels.getSharedScratchBytes() / bytes;
   auto emit = [&](Value first, Value columns, ArrayRef<SharedPanels> shared) {
     parallelBlocks(
         {}, m, columns, copies,
@@ -291,8 +319,8 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
   using P = SharedPacking;
   Value depth = e.index(0);
   for (const Product &product : products)
-    depth = e.add(depth, e.roundUp(product.depth, e.lanes));
-  int64_t panel = tiles.getPanel(), bytes = e.accumulator.getIntOrFloatBitWidth() / 8, step = unit ? unit : panel;
+    depth = e.add(depth, e.roundUp(product.depth, tiles.depthStep));
+  int64_t panel = tiles.getPanel(), step = unit ? unit : panel;
   // As many columns at a time as there is room for, in parts of equal size.
   Value room = e.mul(e.div(e.div(e.index(capacity), e.max(depth, 1)), step), step);
   Value parts = e.ceilDiv(n, e.max(room, step));
@@ -313,7 +341,7 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
     for (const Product &product : products) {
       shared.push_back({scratch.getBytes(), offset, packs, e.roundUp(width, panel)});
       packPanels(shared.back(), product.b.dropColumns(e, first), width, product.depth);
-      offset = e.add(offset, e.mul(e.mul(e.roundUp(product.depth, e.lanes), shared.back().columns), bytes));
+      offset = e.add(offset, e.mul(e.mul(e.roundUp(product.depth, tiles.depthStep), shared.back().columns), bytes));
     }
     emit(first, width, shared);
   });

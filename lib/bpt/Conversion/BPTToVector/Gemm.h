@@ -24,7 +24,9 @@ struct Matrix {
 /// Emits products into blocks of C that live in the thread's scratch.
 class Gemm {
 public:
-  Gemm(Emitter &e, KernelCache &kernels) : e(e), kernels(kernels), tiles(GemmTiles::get(e.accumulator, e.target)) {}
+  /// `operand`: the element type of all left and right operands, see GemmTiles::get.
+  Gemm(Emitter &e, KernelCache &kernels, mlir::Type operand)
+      : e(e), kernels(kernels), tiles(GemmTiles::get(e.accumulator, e.target, operand)) {}
 
   Emitter &e;
   KernelCache &kernels;
@@ -99,6 +101,7 @@ private:
   mlir::Value packLeft(Matrix a, mlir::Value m, mlir::Value depth);
   void accumulateOwnPanel(mlir::Value left, const Term &term, mlir::Value start, mlir::Value firstColumn,
                           mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth);
+  void packPanel(Matrix b, mlir::Value depth, mlir::Value n, mlir::Value panel);
   mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
   Fetch getNextPanel(const SharedPanels &shared, mlir::Value start, mlir::Value firstColumn, mlir::Value column,
                      mlir::Value n, mlir::Value k);
@@ -127,6 +130,17 @@ void emitPackPanel(Emitter &e, KernelCache &kernels, Matrix b, mlir::Value k, ml
 /// packed[t, i * tiles.rows + r]. `packed` is a memref [>= tiles of m][tiles.getPackedTile()], whose other elements may
 /// get garbage. Not for warps, whose lanes would store over each other.
 void emitPackLeft(Emitter &e, KernelCache &kernels, Matrix a, mlir::Value m, mlir::Value k, mlir::Value packed);
+/// The same for tiles of AMX (GemmTiles::isMatrix): rounded to bf16, zero from k to the next multiple of 32, something
+/// from m or n to the end of the tile or panel. `packed` and `panel` are memrefs [..][32] and [..][2 *
+/// tiles.getPanel()] of bf16.
+void emitPackMatrixLeft(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Matrix a, mlir::Value m,
+                        mlir::Value k, mlir::Value packed);
+void emitPackMatrixPanel(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Matrix b, mlir::Value k,
+                         mlir::Value n, mlir::Value panel);
+/// block[row.., column..] += A . panel for one register tile of AMX, of which 16 or 32 `rows` count: A is tile `number`
+/// of a packed block.
+void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, mlir::Value a, mlir::Value number,
+                    mlir::Value panel, mlir::Value block, mlir::Value column, mlir::Value k);
 /// block[0..m, 0..k) = A[0..m, 0..k) expanded; rows of `block` have room for k rounded up to the lanes. The matrix is
 /// not transposed: copy A.transpose() to get the block the other way round.
 void emitPackRows(Emitter &e, KernelCache &kernels, Matrix a, mlir::Value m, mlir::Value k, mlir::Value block);
