@@ -10,8 +10,8 @@ namespace bpt {
 /// gives that; two instructions fewer.
 enum class ExpRange { Any, NonPositive, Saturating };
 
-/// 2^x. f32: degree 6 on [-1/2, 1/2], relative error 1e-7; degree 5 (2.1e-7) with `fast` (performance.md, B4). f64: 3e-16.
-mlir::Value emitExp2(Emitter &e, mlir::Value x, ExpRange range = ExpRange::Any, bool fast = false);
+/// 2^x. f32: a polynomial of degree 6, relative error 1e-7 (performance.md, B4). f64: 3e-16.
+mlir::Value emitExp2(Emitter &e, mlir::Value x, ExpRange range = ExpRange::Any);
 /// e^x with Cody-Waite reduction: 1e-7 (f64 4e-16) for every x.
 mlir::Value emitExp(Emitter &e, mlir::Value x);
 /// Natural logarithm; 0 gives -inf, negative numbers NaN. Denormals are taken for 0 in f32.
