@@ -6,10 +6,10 @@
 // Products of bf16 take tiles of 16 rows: two of the left operand, which is copied by rows, by two of the right one, whose pairs
 // of rows are interleaved. Sums are loaded from the block of C before the depth and stored after it.
 // CHECK-LABEL: func.func @rows(
-// CHECK: call @bpt_pack_matrix_left_rows_0
+// CHECK: call @bpt_pack_matrix_left_rows_256_0
 // CHECK: call @bpt_pack_matrix_right_rows_0
 // CHECK: call @[[TILES:bpt_tiles_[a-z0-9_]+]]
-// CHECK: func.func private @bpt_pack_matrix_left_rows_0(%{{.*}}: memref<?x?xbf16>,
+// CHECK: func.func private @bpt_pack_matrix_left_rows_256_0(%{{.*}}: memref<?x?xbf16>,
 // CHECK: vector.load {{.*}} vector<16xi16>
 // CHECK: func.func private @bpt_pack_matrix_right_rows_0(
 // CHECK: vector.interleave {{.*}} : vector<16xi16> -> vector<32xi16>
@@ -34,9 +34,9 @@ func.func @rows(%a: memref<?x64xbf16>, %b: memref<64x40xbf16>, %c: memref<?x40xf
 
 // Transposed operands: pairs are lanes of 32 bits and transposed in registers.
 // CHECK-LABEL: func.func @transposed(
-// CHECK: call @bpt_pack_matrix_left_columns_0
+// CHECK: call @bpt_pack_matrix_left_columns_256_0
 // CHECK: call @bpt_pack_matrix_right_columns_0
-// CHECK: func.func private @bpt_pack_matrix_left_columns_0(
+// CHECK: func.func private @bpt_pack_matrix_left_columns_256_0(
 // CHECK-COUNT-16: vector.interleave
 // CHECK-COUNT-64: vector.shuffle {{.*}} : vector<16xf32>, vector<16xf32>
 func.func @transposed(%a: memref<64x?xbf16>, %b: memref<40x64xbf16>, %c: memref<?x40xbf16>) {

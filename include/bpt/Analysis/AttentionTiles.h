@@ -27,14 +27,21 @@ struct AttentionTiles {
   int64_t queryBlock; ///< queries of a work item (forward) or of a step (gradient)
   int64_t keyBlock;   ///< keys of a step; a multiple of 48
   int64_t bytes;      ///< of the compute type
+  /// Products are made by AMX tiles, from operands that are packed as bf16; `rows` rows of their sums are taken at a time. The head
+  /// dim and blocks of keys are padded to `matrixStep`.
+  bool isMatrix = false;
+  static constexpr int64_t matrixStep = 32;
   /// Work items that share the keys of a head, each with sums of its own: of dquery (gradient), of a block of queries (forward).
   int64_t splits = 1;
 
   /// Lanes of one panel of transposed queries.
   int64_t getPanel() const { return vectors * lanes; }
   int64_t getPanels() const { return queryBlock / getPanel(); }
-  /// D in whole vectors: the rows of transposed queries, the row length of accumulators.
-  int64_t getPaddedDim() const { return (headDim + lanes - 1) / lanes * lanes; }
+  /// D in whole vectors (or AMX tiles): the rows of transposed queries, the row length of accumulators.
+  int64_t getPaddedDim() const {
+    int64_t unit = isMatrix ? matrixStep : lanes;
+    return (headDim + unit - 1) / unit * unit;
+  }
   /// Row length of copied blocks: rows of 512 bytes and more get a vector in between, or they meet in few cache sets.
   int64_t getRowLength() const;
   /// Row length of blocks of transposed scores; tiles of `rows` queries may read past the last panel.
@@ -64,7 +71,9 @@ private:
   int64_t elementBytes, size = 0;
 };
 
-/// Byte offsets into the scratch of one work item; -1 for what the kernel does not use.
+/// Byte offsets into the scratch of one work item; -1 for what the kernel does not use. With AMX the operands of products (query,
+/// queryRows, dout, doutRows, key, value) are as many elements of bf16 in the order of GemmTiles::isMatrix, and the accumulator is
+/// transposed, [paddedDim][queryBlock].
 struct AttentionScratch {
   int64_t query = -1;       ///< [panels][paddedDim][panel] transposed queries
   int64_t queryRows = -1;   ///< [queryBlock][rowLength]
@@ -72,8 +81,8 @@ struct AttentionScratch {
   int64_t doutRows = -1;    ///< [queryBlock][rowLength]
   int64_t key = -1;         ///< [keyBlock][rowLength]
   int64_t value = -1;       ///< [keyBlock][rowLength]
-  int64_t scores = -1;      ///< [keyBlock][scoreLength] scores, then probabilities
-  int64_t gradient = -1;    ///< [keyBlock][scoreLength] gradient of probabilities, then of scores
+  int64_t scores = -1;      ///< [keyBlock][scoreLength] scores, then probabilities; bf16 with AMX
+  int64_t gradient = -1;    ///< [keyBlock][scoreLength] gradient of probabilities, then of scores; bf16 with AMX
   int64_t bias = -1;        ///< [keyBlock][scoreLength]
   int64_t keep = -1;        ///< [keyBlock][scoreLength] dropout factors
   int64_t softcap = -1;     ///< [keyBlock][scoreLength] derivative of the softcap
@@ -84,6 +93,9 @@ struct AttentionScratch {
   int64_t maximum = -1;     ///< [queryBlock]
   int64_t total = -1;       ///< [queryBlock] sums of exponentials; delta in the gradient
   int64_t factor = -1;      ///< [queryBlock] rescaling factors; -lse in base 2 in the gradient
+  int64_t keyColumns = -1;  ///< AMX: transposed keys, [paddedDim / 32][keyBlock / 32][32][32]
+  int64_t pairs = -1;       ///< AMX: pairs of rows of scores or their gradient, [panels][keyBlock / 2][panel][2]
+  int64_t products = -1;    ///< AMX: sums of a tile, [32][panel]
   int64_t bytes = 0;        ///< of the whole
 
   static AttentionScratch getForward(const AttentionTiles &tiles, const AttentionFeatures &features);

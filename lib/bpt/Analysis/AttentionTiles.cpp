@@ -48,7 +48,7 @@ static int64_t getEqualBlock(int64_t limit, int64_t extent, int64_t unit) {
 }
 
 /// Blocks of keys are whole register tiles (6 or 4 rows), dropout calls (8) and transposed squares (of so many lanes).
-static int64_t getKeyUnit(int64_t lanes) { return lanes > 16 ? 96 : 48; }
+static int64_t getKeyUnit(const AttentionTiles &tiles) { return tiles.lanes > 16 || tiles.isMatrix ? 96 : 48; }
 
 template <typename OpTy>
 static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t queries, int64_t keys) {
@@ -61,10 +61,15 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
   tiles.vectors = product.vectors;
   tiles.rows = product.rows;
   tiles.headDim = query.getDimSize(3);
+  if (target.hasMatrixTiles && element.isBF16()) {
+    tiles.isMatrix = true;
+    tiles.vectors = 2;
+    tiles.rows = 8;
+  }
   std::optional<int64_t> given = getScheduleEntry(op, "q_block");
   tiles.queryBlock = given ? getBlock(*given, query.getDimSize(1), tiles.getPanel())
                            : getEqualBlock(queries, query.getDimSize(1), tiles.getPanel());
-  tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), getKeyUnit(tiles.lanes));
+  tiles.keyBlock = getBlock(getScheduleEntry(op, "kv_block").value_or(keys), key.getDimSize(1), getKeyUnit(tiles));
   return tiles;
 }
 
@@ -107,7 +112,7 @@ AttentionTiles AttentionTiles::getGradient(AttentionGradOp op, const TargetInfo 
 
 int64_t AttentionTiles::getRowLength() const {
   int64_t padded = getPaddedDim();
-  return padded * bytes >= 512 ? padded + lanes : padded;
+  return !isMatrix && padded * bytes >= 512 ? padded + lanes : padded;
 }
 
 //===-- Scratch -------------------------------------------------------------------------------------------------===//
@@ -115,18 +120,22 @@ int64_t AttentionTiles::getRowLength() const {
 /// What all passes have: scores and what changes them, and statistics of each query.
 static void addScores(ScratchLayout &layout, AttentionScratch &scratch, const AttentionTiles &tiles,
                       const AttentionFeatures &features, bool gradient) {
-  int64_t block = tiles.keyBlock * tiles.getScoreLength();
-  scratch.query = layout.add(tiles.queryBlock * tiles.getPaddedDim());
-  scratch.key = layout.add(tiles.keyBlock * tiles.getRowLength());
-  scratch.value = layout.add(tiles.keyBlock * tiles.getRowLength());
-  scratch.scores = layout.add(block);
+  int64_t block = tiles.keyBlock * tiles.getScoreLength(), narrow = tiles.isMatrix ? 2 : 1;
+  scratch.query = layout.add(tiles.queryBlock * tiles.getPaddedDim() / narrow);
+  scratch.key = layout.add(tiles.keyBlock * tiles.getRowLength() / narrow);
+  scratch.value = layout.add(tiles.keyBlock * tiles.getRowLength() / narrow);
+  scratch.scores = layout.add(block / narrow);
+  if (tiles.isMatrix) {
+    scratch.pairs = layout.add(tiles.keyBlock * tiles.queryBlock / narrow);
+    scratch.products = layout.add(AttentionTiles::matrixStep * tiles.getPanel());
+  }
   if (features.bias)
     scratch.bias = layout.add(block);
   if (features.dropout)
     scratch.keep = layout.add(block);
   if (gradient) {
-    scratch.dout = layout.add(tiles.queryBlock * tiles.getPaddedDim());
-    scratch.gradient = layout.add(block);
+    scratch.dout = layout.add(tiles.queryBlock * tiles.getPaddedDim() / narrow);
+    scratch.gradient = layout.add(block / narrow);
     if (features.softcap)
       scratch.softcap = layout.add(block);
   } else {
@@ -149,8 +158,11 @@ AttentionScratch AttentionScratch::getGradient(const AttentionTiles &tiles, cons
   AttentionScratch scratch;
   ScratchLayout layout(tiles.bytes);
   addScores(layout, scratch, tiles, features, /*gradient=*/true);
-  scratch.queryRows = layout.add(tiles.queryBlock * tiles.getRowLength());
-  scratch.doutRows = layout.add(tiles.queryBlock * tiles.getRowLength());
+  int64_t narrow = tiles.isMatrix ? 2 : 1;
+  scratch.queryRows = layout.add(tiles.queryBlock * tiles.getRowLength() / narrow);
+  scratch.doutRows = layout.add(tiles.queryBlock * tiles.getRowLength() / narrow);
+  if (tiles.isMatrix)
+    scratch.keyColumns = layout.add(tiles.keyBlock * tiles.getPaddedDim() / narrow);
   scratch.accumulator = layout.add(tiles.getPaddedQueries() * tiles.getPaddedDim());
   scratch.dkey = layout.add(tiles.keyBlock * tiles.getPaddedDim());
   scratch.dvalue = layout.add(tiles.keyBlock * tiles.getPaddedDim());

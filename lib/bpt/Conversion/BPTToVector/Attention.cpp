@@ -65,10 +65,7 @@ private:
       e.store(e.splat(-infinity), s.maximum, i);
       e.store(e.splat(0), s.total, i);
     });
-    int64_t columns = s.tiles.getPaddedDim();
-    e.loop(e.index(0), e.index(s.tiles.getPaddedQueries()), 1, [&](Value i) {
-      e.loop(e.index(0), e.index(columns), e.lanes, [&](Value d) { e.store(e.splat(0), s.accumulator, {i, d}); });
-    });
+    s.clearAccumulator();
     auto [begin, end] = s.getKeysOfQueries();
     if (s.tiles.splits > 1) {
       Value steps = e.ceilDiv(e.sub(e.max(end, begin), begin), s.tiles.keyBlock);
@@ -85,8 +82,7 @@ private:
 
   void emitBlock(Value k0) {
     s.setKeys(k0);
-    s.copyRows(s.o.key, s.g, k0, s.keyCount, s.key);
-    s.copyRows(s.o.value, s.g, k0, s.keyCount, s.value);
+    s.packKeys(/*forGradient=*/false);
     if (s.features.bias)
       s.loadBias();
     e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
@@ -94,10 +90,7 @@ private:
       e.ifThen(e.less(range.begin, range.end), [&] { emitSoftmax(panel, range); });
       s.clearOutside(s.scores, panel, range);
     });
-    e.loop(e.index(0), s.queryCount, s.tiles.rows, [&](Value row) {
-      BlockRange range = s.getKeysOfRows(row);
-      s.emitRowProduct(s.scores, /*byStep=*/true, s.value, s.accumulator, row, range.begin, range.end);
-    });
+    s.addKeyProducts(s.scores, s.value);
   }
 
   /// scores = exp2(z - reference), and their sums. The reference stays what it is as long as sums of a block are within
@@ -168,7 +161,8 @@ private:
     Emitter::Values largest = s.emitScores(panel, range, none, [&](Value row, ValueRange z, ValueRange carried) {
       Emitter::Values next(carried);
       s.visitTile(panel, row, [&](int64_t i, int64_t v, ValueRange at) {
-        e.store(z[i], s.scores, at);
+        if (!s.tiles.isMatrix)
+          e.store(z[i], s.scores, at);
         next[v] = e.maxf(z[i], next[v]);
       });
       return next;
@@ -186,25 +180,20 @@ private:
                                             e.compareFloat(arith::CmpFPredicate::UNE, before, e.splat(-infinity)));
       grew = grew ? Value(arith::OrIOp::create(e, grew, changed)) : changed;
     }
-    sums = e.loop(range.begin, range.end, rows, sums, [&](Value row, ValueRange carried) {
-      Emitter::Values z;
-      s.visitTile(panel, row, [&](int64_t, int64_t, ValueRange at) { z.push_back(e.load(s.scores, at)); });
+    auto exponentiate = [&](Value row, ValueRange z, ValueRange carried) {
       return emitExponentials(panel, row, z, reference, carried);
-    });
+    };
+    if (s.tiles.isMatrix) // the block of scores is too narrow to keep them
+      sums = s.emitScores(panel, range, sums, exponentiate);
+    else
+      sums = e.loop(range.begin, range.end, rows, sums, [&](Value row, ValueRange carried) {
+        Emitter::Values z;
+        s.visitTile(panel, row, [&](int64_t, int64_t, ValueRange at) { z.push_back(e.load(s.scores, at)); });
+        return exponentiate(row, z, carried);
+      });
     addSums(panel, sums);
     Value any = vector::ReductionOp::create(e, vector::CombiningKind::OR, grew);
-    e.ifThen(any, [&] { emitRescale(panel); });
-  }
-
-  void emitRescale(Value panel) {
-    Value first = s.lane(panel, 0), last = e.add(first, s.tiles.getPanel());
-    e.loop(first, last, 1, [&](Value row) {
-      Value scale = e.broadcast(e.loadScalar(s.factor, row));
-      e.loop(e.index(0), e.index(s.tiles.getPaddedDim()), e.lanes, [&](Value d) {
-        Value at[] = {row, d};
-        e.store(e.mulf(e.load(s.accumulator, at), scale), s.accumulator, at);
-      });
-    });
+    e.ifThen(any, [&] { s.scaleAccumulator(panel); });
   }
 
   void emitResults() {
@@ -216,12 +205,9 @@ private:
       e.store(logarithm, lse, {s.b, s.h, e.add(s.q0, i)}, mask);
       e.store(arith::SelectOp::create(e, none, e.splat(0), e.divf(e.splat(1), total)), s.factor, i);
     });
-    e.loop(e.index(0), s.queryCount, 1, [&](Value row) {
+    s.visitAccumulator([&](Value row, Value d, Value vector, Value mask) {
       Value scale = e.broadcast(e.loadScalar(s.factor, row));
-      e.columns(e.index(s.tiles.headDim), [&](Value d, Value mask) {
-        Value value = e.mulf(e.load(s.accumulator, {row, d}), scale);
-        e.store(value, out, {s.b, e.add(s.q0, row), s.h, d}, mask);
-      });
+      e.store(e.mulf(vector, scale), out, {s.b, e.add(s.q0, row), s.h, d}, mask);
     });
   }
 
@@ -235,10 +221,8 @@ private:
       e.store(e.load(s.maximum, i), maxima, {e.index(0), e.add(first, i)}, mask);
       e.store(e.load(s.total, i), totals, {e.index(0), e.add(first, i)}, mask);
     });
-    e.loop(e.index(0), s.queryCount, 1, [&](Value row) {
-      e.columns(e.index(s.tiles.headDim), [&](Value d, Value mask) {
-        e.store(e.load(s.accumulator, {row, d}), sums, {e.add(first, row), d}, mask);
-      });
+    s.visitAccumulator([&](Value row, Value d, Value vector, Value mask) {
+      e.store(vector, sums, {e.add(first, row), d}, mask);
     });
   }
 
@@ -285,7 +269,7 @@ private:
     });
     e.loop(e.index(0), s.keys, s.tiles.keyBlock, [&](Value k0) {
       s.setKeys(k0);
-      s.copyRows(s.o.key, s.g, k0, s.keyCount, s.key);
+      s.packKeys(/*forGradient=*/false);
       if (s.features.bias)
         s.loadBias();
       e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {

@@ -100,24 +100,31 @@ void AttentionBackward::emitDelta() {
 
 //===-- Blocks --------------------------------------------------------------------------------------------------===//
 
-/// Packs queries and cotangents; factor = -lse in base 2 (-inf for rows without a visible column: their exponentials
-/// are 0).
+/// Packs queries and cotangents; factor = -lse in base 2 (-inf for rows without a visible column and lanes beyond the
+/// last query: their exponentials are 0).
 void AttentionBackward::loadQueries() {
   s.packQueries(s.o.query, s.getQueryOffset(), s.getQueryFactor());
   s.packQueries(o.dout, s.getDoutOffset(), 1);
   Value first = e.mul(e.add(e.mul(s.b, s.heads), s.h), s.queries);
   visitColumns(e, e.index(0), s.queryCount, [&](Value i, Value mask) {
-    Value row = e.add(s.q0, i), lse = e.load(o.lse, {s.b, s.h, row}, mask);
-    Value none = e.compareFloat(arith::CmpFPredicate::OEQ, lse, e.splat(-infinity));
-    e.store(arith::SelectOp::create(e, none, lse, e.mulf(lse, e.splat(-log2e))), s.factor, i);
+    Value row = e.add(s.q0, i), lse = e.load(o.lse, {s.b, s.h, row}, mask), none = e.splat(-infinity);
+    Value isNone = e.compareFloat(arith::CmpFPredicate::OEQ, lse, none);
+    Value minusLse = arith::SelectOp::create(e, isNone, lse, e.mulf(lse, e.splat(-log2e)));
+    if (mask)
+      minusLse = arith::SelectOp::create(e, mask, minusLse, none);
+    e.store(minusLse, s.factor, i);
     e.store(e.load(delta, e.add(first, row), mask), s.total, i);
+  });
+  Value end = e.mul(s.getPanelCount(), s.tiles.getPanel());
+  e.loop(e.roundUp(s.queryCount, e.lanes), end, e.lanes, [&](Value i) {
+    e.store(e.splat(-infinity), s.factor, i);
+    e.store(e.splat(0), s.total, i);
   });
 }
 
 void AttentionBackward::loadKeys(Value k0) {
   s.setKeys(k0);
-  s.copyRows(s.o.key, s.g, k0, s.keyCount, s.key);
-  s.copyRows(s.o.value, s.g, k0, s.keyCount, s.value);
+  s.packKeys(/*forGradient=*/true);
 }
 
 void AttentionBackward::clear(Value block, Value rows, int64_t columns) {
@@ -238,12 +245,15 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
   s.h = head;
   s.setQueries(e.div(q0, s.tiles.queryBlock));
   loadQueries();
-  s.copyRows(s.o.query, head, q0, s.queryCount, s.queryRows);
-  s.copyRows(o.dout, head, q0, s.queryCount, s.doutRows);
+  s.packQueryRows(s.o.query, s.queryRows);
+  s.packQueryRows(o.dout, s.doutRows);
   if (features.bias)
     s.loadBias();
-  if (features.probabilities)
+  if (features.probabilities) {
+    if (s.tiles.isMatrix) // lanes beyond the last query are part of products
+      clear(s.scores, s.keyCount, s.tiles.getScoreLength());
     s.loadTransposed(getMatrix(e, o.probabilities, {s.b, head}, 2), q0, s.queryCount, s.k0, s.keyCount, s.scores);
+  }
   e.loop(e.index(0), s.getPanelCount(), 1, [&](Value panel) {
     BlockRange range = emitPanel(panel, true, false);
     s.clearOutside(s.scores, panel, range);
@@ -254,22 +264,18 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
     addBias(s.gradient, {type.getDimSize(0) == 1 ? e.index(0) : s.b, type.getDimSize(1) == 1 ? e.index(0) : head,
                          e.div(q0, s.tiles.queryBlock), e.div(s.k0, s.tiles.keyBlock)});
   }
-  e.loop(e.index(0), s.keyCount, s.tiles.rows, [&](Value row) {
+  auto fetch = [&](Value number, Value count) {
     // What comes next: the sums of these queries, and the next block of queries.
-    Value number = e.div(row, s.tiles.rows), shares = e.ceilDiv(s.keyCount, s.tiles.rows);
-    s.fetchShare(dquery, head, q0, s.tiles.queryBlock, number, shares);
+    s.fetchShare(dquery, head, q0, s.tiles.queryBlock, number, count);
     for (Value memref : {s.o.query, o.dout})
-      s.fetchShare(memref, head, e.add(q0, s.tiles.queryBlock), s.tiles.queryBlock, number, shares);
-    BlockRange range = s.getQueriesOfRows(row);
-    s.emitRowProduct(s.scores, /*byStep=*/false, s.doutRows, s.dvalue, row, range.begin, range.end);
-    s.emitRowProduct(s.gradient, /*byStep=*/false, s.queryRows, s.dkey, row, range.begin, range.end);
+      s.fetchShare(memref, head, e.add(q0, s.tiles.queryBlock), s.tiles.queryBlock, number, count);
+  };
+  s.addQueryProducts({{s.scores, s.doutRows, s.dvalue}, {s.gradient, s.queryRows, s.dkey}}, fetch);
+  s.addKeyProducts(s.gradient, s.tiles.isMatrix ? s.keyColumns : s.key, /*overwrite=*/true);
+  s.visitAccumulator([&](Value row, Value d, Value vector, Value mask) {
+    Value at[] = {s.b, e.add(q0, row), head, d};
+    e.store(e.fma(vector, e.splat(factor), e.load(dquery, at, mask)), dquery, at, mask);
   });
-  e.loop(e.index(0), s.queryCount, s.tiles.rows, [&](Value row) {
-    BlockRange range = s.getKeysOfRows(row);
-    s.emitRowProduct(s.gradient, /*byStep=*/true, s.key, s.accumulator, row, range.begin, range.end,
-                     /*overwrite=*/true);
-  });
-  addRows(s.accumulator, dquery, head, q0, s.queryCount, factor);
 }
 
 /// dquery += scale * (sum of the shares, in their order).

@@ -20,8 +20,10 @@ AttentionScores::AttentionScores(Emitter &e, KernelCache &kernels, const Attenti
 
 //===-- Scratch and blocks --------------------------------------------------------------------------------------===//
 
-Value AttentionScores::getBlock(int64_t offset, int64_t rows, int64_t columns) {
-  return offset < 0 ? Value() : e.view(scratchBytes, e.index(offset), {rows, columns}, {}, e.accumulator);
+Value AttentionScores::getBlock(int64_t offset, int64_t rows, int64_t columns, Type element) {
+  if (offset < 0)
+    return {};
+  return e.view(scratchBytes, e.index(offset), {rows, columns}, {}, element ? element : e.accumulator);
 }
 
 void AttentionScores::takeScratch(const AttentionTiles &newTiles, const AttentionFeatures &newFeatures,
@@ -30,19 +32,31 @@ void AttentionScores::takeScratch(const AttentionTiles &newTiles, const Attentio
   features = newFeatures;
   layout = newLayout;
   scratchBytes = e.scratch({layout.bytes}, e.getI8Type());
-  for (auto [target, offset] : {std::pair<Value *, int64_t>{&scores, layout.scores},
-                                {&gradient, layout.gradient},
-                                {&keep, layout.keep},
-                                {&softcap, layout.softcap},
-                                {&bias, layout.bias},
-                                {&sum, layout.sum}})
-    *target = getBlock(offset, tiles.keyBlock, tiles.getScoreLength());
+  auto getScores = [&](int64_t offset, Type element = {}) {
+    return getBlock(offset, tiles.keyBlock, tiles.getScoreLength(), element);
+  };
+  Type narrow = tiles.isMatrix ? Type(e.getBF16Type()) : e.accumulator;
+  scores = getScores(layout.scores, narrow);
+  gradient = getScores(layout.gradient, narrow);
+  keep = getScores(layout.keep);
+  softcap = getScores(layout.softcap);
+  bias = getScores(layout.bias);
+  sum = getScores(layout.sum);
+  auto getOperand = [&](int64_t offset, int64_t rows) {
+    if (!tiles.isMatrix)
+      return getBlock(offset, rows, tiles.getRowLength());
+    constexpr int64_t step = AttentionTiles::matrixStep;
+    return getBlock(offset, rows * tiles.getPaddedDim() / step, step, narrow);
+  };
+  key = getOperand(layout.key, tiles.keyBlock);
+  value = getOperand(layout.value, tiles.keyBlock);
+  keyColumns = getOperand(layout.keyColumns, tiles.keyBlock);
+  queryRows = getOperand(layout.queryRows, tiles.queryBlock);
+  doutRows = getOperand(layout.doutRows, tiles.queryBlock);
+  products = getBlock(layout.products, AttentionTiles::matrixStep, tiles.getPanel());
   auto getRows = [&](int64_t offset, int64_t rows) { return getBlock(offset, rows, tiles.getPaddedDim()); };
-  key = getBlock(layout.key, tiles.keyBlock, tiles.getRowLength());
-  value = getBlock(layout.value, tiles.keyBlock, tiles.getRowLength());
-  queryRows = getBlock(layout.queryRows, tiles.queryBlock, tiles.getRowLength());
-  doutRows = getBlock(layout.doutRows, tiles.queryBlock, tiles.getRowLength());
-  accumulator = getRows(layout.accumulator, tiles.getPaddedQueries());
+  accumulator = tiles.isMatrix ? getBlock(layout.accumulator, tiles.getPaddedDim(), tiles.queryBlock)
+                               : getRows(layout.accumulator, tiles.getPaddedQueries());
   dkey = getRows(layout.dkey, tiles.keyBlock);
   dvalue = getRows(layout.dvalue, tiles.keyBlock);
   for (auto [target, offset] :
@@ -87,6 +101,10 @@ Value getMatrix(Emitter &e, Value memref, ArrayRef<Value> leading, int64_t rowDi
 Value AttentionScores::getHead(Value memref, Value head) { return getMatrix(e, memref, {b, head}, 1); }
 
 Value AttentionScores::getPanel(int64_t offset, Value panel) {
+  if (tiles.isMatrix) {
+    int64_t pairs = tiles.getPaddedDim() / 2, width = 2 * tiles.getPanel();
+    return e.view(scratchBytes, e.add(e.mul(panel, pairs * width * 2), offset), {pairs, width}, {}, e.getBF16Type());
+  }
   int64_t rows = tiles.getPaddedDim(), bytes = rows * tiles.getPanel() * tiles.bytes;
   return e.view(scratchBytes, e.add(e.mul(panel, bytes), offset), {rows, tiles.getPanel()}, {}, e.accumulator);
 }
@@ -97,6 +115,8 @@ double AttentionScores::getQueryFactor() const {
 
 void AttentionScores::packQueries(Value memref, int64_t offset, double scale) {
   Matrix rows{getHead(memref, h), /*transposed=*/true, q0};
+  if (tiles.isMatrix)
+    return packMatrixQueries(rows, offset);
   e.loop(e.index(0), getPanelCount(), 1, [&](Value panel) {
     Value first = e.mul(panel, tiles.getPanel()), packed = getPanel(offset, panel);
     emitPackPanel(e, kernels, rows.dropColumns(e, first), e.index(tiles.headDim),
@@ -115,6 +135,24 @@ void AttentionScores::packQueries(Value memref, int64_t offset, double scale) {
 void AttentionScores::copyRows(Value memref, Value head, Value begin, Value count, Value block) {
   Matrix rows{getHead(memref, head), /*transposed=*/false, begin};
   emitPackRows(e, kernels, rows, count, e.index(tiles.headDim), block);
+}
+
+void AttentionScores::packKeys(bool forGradient) {
+  if (tiles.isMatrix)
+    return packMatrixKeys(forGradient);
+  copyRows(o.key, g, k0, keyCount, key);
+  copyRows(o.value, g, k0, keyCount, value);
+}
+
+void AttentionScores::packQueryRows(Value memref, Value block) {
+  if (!tiles.isMatrix)
+    return copyRows(memref, h, q0, queryCount, block);
+  // Panels of 32 columns, in which pairs of queries stand together.
+  GemmTiles gemm = getMatrixTiles(tiles.queryBlock);
+  Matrix rows{getHead(memref, h), /*transposed=*/false, q0};
+  for (int64_t d = 0; d < tiles.headDim; d += gemm.getPanel())
+    emitPackMatrixPanel(e, kernels, gemm, rows.dropColumns(e, e.index(d)), queryCount,
+                        e.index(std::min(tiles.headDim - d, gemm.getPanel())), getRowPanel(block, d / gemm.getPanel()));
 }
 
 void AttentionScores::fetchShare(Value memref, Value head, Value begin, int64_t count, Value number, Value shares) {
@@ -179,10 +217,10 @@ BlockRange AttentionScores::getKeysOfRows(Value row) {
   return {begin, e.max(e.min(e.sub(end, k0), keyCount), begin)};
 }
 
-BlockRange AttentionScores::getQueriesOfRows(Value row) {
+BlockRange AttentionScores::getQueriesOfRows(Value row, int64_t count) {
   if (isa<FullMaskAttr>(attributes.mask))
     return {e.index(0), queryCount};
-  Value first = e.add(k0, row), last = e.add(k0, e.min(e.add(row, tiles.rows), keyCount));
+  Value first = e.add(k0, row), last = e.add(k0, e.min(e.add(row, count), keyCount));
   Value shift = o.offset ? o.offset : e.index(0);
   auto [begin, end] = attributes.mask.buildRowBounds(e, e.getLoc(), first, last, queries, shift);
   begin = e.min(e.max(e.sub(begin, q0), 0), queryCount);
@@ -193,6 +231,8 @@ BlockRange AttentionScores::getQueriesOfRows(Value row) {
 
 Emitter::Values AttentionScores::emitProducts(Value left, Value packed, BlockRange range, ValueRange carried,
                                               TileBody body) {
+  if (tiles.isMatrix)
+    return emitMatrixProducts(left, packed, range, carried, body);
   int64_t rows = tiles.rows, vectors = getVectors();
   return e.loop(range.begin, range.end, rows, carried, [&](Value j, ValueRange before) {
     SmallVector<Value> zeros(rows * vectors, e.splat(0)), numbers, columns;
@@ -212,6 +252,9 @@ Emitter::Values AttentionScores::emitScores(Value panel, BlockRange range, Value
   Value packed = getPanel(getQueryOffset(), panel);
   return emitProducts(key, packed, range, carried, [&](Value j, ValueRange products, ValueRange before) {
     Emitter::Values z(products);
+    if (tiles.isMatrix) // queries are not scaled: they would be rounded again
+      for (Value &score : z)
+        score = e.mulf(score, e.splat(getQueryFactor()));
     visitTile(panel, j, [&](int64_t i, int64_t, ValueRange at) {
       if (features.softcap) {
         Value t = emitTanh(e, z[i]);
@@ -390,6 +433,66 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
   if (parts > wideParts)
     e.loop(e.index(split), e.index(tiles.getPaddedDim()), narrow * tiles.lanes,
            [&](Value column) { emit(narrow, column); });
+}
+
+void AttentionScores::addKeyProducts(Value left, Value right, bool overwrite) {
+  if (tiles.isMatrix)
+    return addMatrixKeyProducts(left, right, overwrite);
+  e.loop(e.index(0), queryCount, tiles.rows, [&](Value row) {
+    BlockRange range = getKeysOfRows(row);
+    emitRowProduct(left, /*byStep=*/true, right, accumulator, row, range.begin, range.end, overwrite);
+  });
+}
+
+void AttentionScores::addQueryProducts(ArrayRef<QueryProduct> products, function_ref<void(Value, Value)> fetch) {
+  int64_t rows = tiles.isMatrix ? AttentionTiles::matrixStep : tiles.rows;
+  e.loop(e.index(0), keyCount, rows, [&](Value row) {
+    fetch(e.div(row, rows), e.ceilDiv(keyCount, rows));
+    if (tiles.isMatrix) {
+      for (const QueryProduct &product : products)
+        addMatrixQueryProduct(product, row);
+      return;
+    }
+    BlockRange range = getQueriesOfRows(row, rows);
+    for (const QueryProduct &product : products)
+      emitRowProduct(product.left, /*byStep=*/false, product.right, product.out, row, range.begin, range.end);
+  });
+}
+
+//===-- The accumulator -----------------------------------------------------------------------------------------===//
+
+void AttentionScores::clearAccumulator() {
+  auto type = cast<MemRefType>(accumulator.getType());
+  e.loop(e.index(0), e.index(type.getDimSize(0)), 1, [&](Value i) {
+    e.loop(e.index(0), e.index(type.getDimSize(1)), e.lanes, [&](Value j) { e.store(e.splat(0), accumulator, {i, j}); });
+  });
+}
+
+void AttentionScores::scaleAccumulator(Value panel) {
+  auto scale = [&](Value by, Value i, Value j) {
+    e.store(e.mulf(e.load(accumulator, {i, j}), by), accumulator, {i, j});
+  };
+  if (tiles.isMatrix) {
+    for (int64_t v = 0; v < getVectors(); ++v) {
+      Value factors = e.load(factor, lane(panel, v));
+      e.loop(e.index(0), e.index(tiles.headDim), 1, [&](Value d) { scale(factors, d, lane(panel, v)); });
+    }
+    return;
+  }
+  Value first = lane(panel, 0);
+  e.loop(first, e.add(first, tiles.getPanel()), 1, [&](Value row) {
+    Value one = e.broadcast(e.loadScalar(factor, row));
+    e.loop(e.index(0), e.index(tiles.getPaddedDim()), e.lanes, [&](Value d) { scale(one, row, d); });
+  });
+}
+
+void AttentionScores::visitAccumulator(function_ref<void(Value, Value, Value, Value)> body) {
+  if (tiles.isMatrix)
+    return visitTransposed(accumulator, queryCount, e.index(tiles.headDim), body);
+  e.loop(e.index(0), queryCount, 1, [&](Value row) {
+    e.columns(e.index(tiles.headDim),
+              [&](Value d, Value mask) { body(row, d, e.load(accumulator, {row, d}), mask); });
+  });
 }
 
 std::string getAttentionKey(ArrayRef<AttentionTiles> tiles) {

@@ -54,7 +54,8 @@ public:
   Value scores, gradient, keep, softcap, bias, sum; ///< [keyBlock][scoreLength]
   Value key, value;                                 ///< [keyBlock][rowLength]
   Value queryRows, doutRows;                        ///< [queryBlock][rowLength]
-  Value accumulator, dkey, dvalue;                  ///< [..][paddedDim]
+  Value keyColumns, products;                       ///< with AMX, see AttentionScratch
+  Value accumulator, dkey, dvalue;                  ///< [..][paddedDim]; with AMX the accumulator is [paddedDim][..]
   Value maximum, total, factor;                     ///< [queryBlock]
 
   //===--- the current blocks -------------------------------------------------------------------------------------===//
@@ -82,8 +83,11 @@ public:
   /// Where packed queries (and cotangents) lie in scratch.
   int64_t getQueryOffset() const { return layout.query; }
   int64_t getDoutOffset() const { return layout.dout; }
-  /// Rows [begin, begin + count) of a head to a block of scratch.
-  void copyRows(Value memref, Value head, Value begin, Value count, Value block);
+  /// The current keys and values of head g, in the order of the products they take part in: with probabilities, or in the
+  /// gradient.
+  void packKeys(bool forGradient);
+  /// Rows of the current queries of head h, as the right operand of products over queries, to `block`.
+  void packQueryRows(Value memref, Value block);
 
   /// Fetches share `number` of `shares` of the `count` rows of a head from `begin` on, those that exist, into the
   /// second-level cache. Rows of a head lie far apart, and many at once would wait for each other.
@@ -119,14 +123,20 @@ public:
   void clearOutside(Value target, Value panel, BlockRange range);
 
   //===--- products over keys or queries --------------------------------------------------------------------------===//
-  /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is
-  /// stored [step][row], otherwise [row][step]. `overwrite`: out[..] = the sum.
-  void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
-                      bool overwrite = false);
-  /// The steps over keys of the six queries from `row`, and over queries of the six keys from `row`: what the mask
-  /// leaves.
-  BlockRange getKeysOfRows(Value row);
-  BlockRange getQueriesOfRows(Value row);
+  /// accumulator += left^T . right over the keys that each query sees; `left`: a block of scores, `right`: keys or values as
+  /// packKeys left them. `overwrite`: accumulator = the product.
+  void addKeyProducts(Value left, Value right, bool overwrite = false);
+  /// out += left . right over the queries that see each key, for each pair of right operands (packQueryRows) and outs.
+  /// `fetch(number, count)` is called for each tile of rows.
+  struct QueryProduct {
+    Value left, right, out;
+  };
+  void addQueryProducts(llvm::ArrayRef<QueryProduct> products, llvm::function_ref<void(Value number, Value count)> fetch);
+  void clearAccumulator();
+  /// Rows of the accumulator that belong to the queries of a panel times `factor`, one for each query.
+  void scaleAccumulator(Value panel);
+  /// body(query, first column, vector, mask) for the first headDim columns of the current queries.
+  void visitAccumulator(llvm::function_ref<void(Value query, Value d, Value vector, Value mask)> body);
 
   //===--- pieces -------------------------------------------------------------------------------------------------===//
   int64_t getVectors() const { return tiles.vectors; }
@@ -142,7 +152,27 @@ public:
 private:
   Value scratchBytes;
   AttentionScratch layout;
-  Value getBlock(int64_t offset, int64_t rows, int64_t columns);
+  Value getBlock(int64_t offset, int64_t rows, int64_t columns, mlir::Type element = {});
+  /// Rows [begin, begin + count) of a head to a block of scratch.
+  void copyRows(Value memref, Value head, Value begin, Value count, Value block);
+  /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is
+  /// stored [step][row], otherwise [row][step]. `overwrite`: out[..] = the sum.
+  void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
+                      bool overwrite = false);
+  /// The steps over keys of the queries of the tile at `row`, and over queries of the `count` keys from `row`: what the mask
+  /// leaves.
+  BlockRange getKeysOfRows(Value row);
+  BlockRange getQueriesOfRows(Value row, int64_t count);
+  /// The same by AMX (AttentionMatrix.cpp).
+  GemmTiles getMatrixTiles(int64_t depth);
+  /// Panel `number` of what packQueryRows left, and the pairs of rows of scores of a panel of queries.
+  Value getRowPanel(Value block, int64_t number);
+  Value getPairs(Value panel);
+  void packMatrixQueries(Matrix rows, int64_t offset);
+  void packMatrixKeys(bool forGradient);
+  Emitter::Values emitMatrixProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried, TileBody body);
+  void addMatrixKeyProducts(Value left, Value right, bool overwrite);
+  void addMatrixQueryProduct(const QueryProduct &product, Value row);
   /// Whether the tile at `row` needs the mask, or is cut by the end of the block.
   Value isMixed(Value panel, Value row);
   void emitSegments(Value panel, Value row, llvm::MutableArrayRef<Value> z);

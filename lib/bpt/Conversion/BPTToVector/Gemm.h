@@ -3,6 +3,7 @@
 
 #include "Kernels.h"
 #include "bpt/Analysis/TileSizes.h"
+#include <functional>
 
 namespace bpt {
 
@@ -137,6 +138,19 @@ void emitPackMatrixLeft(Emitter &e, KernelCache &kernels, const GemmTiles &tiles
                         mlir::Value k, mlir::Value packed);
 void emitPackMatrixPanel(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Matrix b, mlir::Value k,
                          mlir::Value n, mlir::Value panel);
+/// A product by AMX: steps [begin, end) of 32 elements of the depth, a panel of two tiles of columns, and 16 rows of the left
+/// operand at a step.
+struct MatrixProduct {
+  mlir::Value begin, end, panel;
+  std::function<mlir::Value(int64_t half, mlir::Value step)> left;
+};
+/// block[row.., column..] = the product, or with it added: `halves` times 16 rows, 32 columns.
+void emitMatrixProduct(Emitter &e, const MatrixProduct &product, int64_t halves, bool overwrite, mlir::Value block,
+                       mlir::Value row, mlir::Value column);
+/// 16 x 32 elements of a memref of bf16; and rows of tile `number` of what emitPackMatrixLeft packed.
+mlir::Value loadOperandTile(Emitter &e, mlir::Value memref, mlir::Value row, mlir::Value column);
+mlir::Value loadPackedTile(Emitter &e, const GemmTiles &tiles, mlir::Value packed, mlir::Value number, int64_t half,
+                           mlir::Value step);
 /// block[row.., column..] += A . panel for one register tile of AMX, of which 16 or 32 `rows` count: A is tile `number`
 /// of a packed block.
 void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, mlir::Value a, mlir::Value number,

@@ -15,28 +15,30 @@ static constexpr int64_t tileRows = 16, tileDepth = 32, tilePairs = 16;
 
 //===--- the register tile ----------------------------------------------------------------------------------------===//
 
-void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, Value number, Value panel, Value block,
-                    Value column, Value k) {
+static amx::TileType getOperandType(Emitter &e) { return amx::TileType::get({tileRows, tileDepth}, e.getBF16Type()); }
+
+Value loadOperandTile(Emitter &e, Value memref, Value row, Value column) {
+  return amx::TileLoadOp::create(e, getOperandType(e), memref, ValueRange{row, column});
+}
+
+void emitMatrixProduct(Emitter &e, const MatrixProduct &product, int64_t halves, bool overwrite, Value block, Value row,
+                       Value column) {
   auto sumType = amx::TileType::get({tileRows, tilePairs}, e.getF32Type());
-  auto operandType = amx::TileType::get({tileRows, tileDepth}, e.getBF16Type());
-  int64_t halves = rows / tileRows, vectors = tiles.vectors;
-  SmallVector<Value> rowNumbers, columnNumbers, sums;
+  constexpr int64_t vectors = 2;
+  SmallVector<std::pair<Value, Value>> places;
+  SmallVector<Value> sums;
   for (int64_t i = 0; i < halves; ++i)
-    rowNumbers.push_back(e.add(e.mul(number, tiles.rows), i * tileRows));
-  for (int64_t j = 0; j < vectors; ++j)
-    columnNumbers.push_back(e.add(column, j * tilePairs));
-  for (Value row : rowNumbers)
-    for (Value position : columnNumbers)
-      sums.push_back(amx::TileLoadOp::create(e, sumType, block, ValueRange{row, position}));
-  Value firstStep = e.mul(number, tiles.blockDepth / tileDepth);
-  sums = e.loop(e.index(0), e.ceilDiv(k, tileDepth), 1, sums, [&](Value step, ValueRange before) {
+    for (int64_t j = 0; j < vectors; ++j)
+      places.emplace_back(e.add(row, i * tileRows), e.add(column, j * tilePairs));
+  for (auto [i, j] : places)
+    sums.push_back(overwrite ? Value(amx::TileZeroOp::create(e, sumType))
+                             : Value(amx::TileLoadOp::create(e, sumType, block, ValueRange{i, j})));
+  sums = e.loop(product.begin, product.end, 1, sums, [&](Value step, ValueRange before) {
     SmallVector<Value> next(before), columns;
     for (int64_t j = 0; j < vectors; ++j)
-      columns.push_back(
-          amx::TileLoadOp::create(e, operandType, panel, ValueRange{e.mul(step, tilePairs), e.index(j * tileDepth)}));
+      columns.push_back(loadOperandTile(e, product.panel, e.mul(step, tilePairs), e.index(j * tileDepth)));
     for (int64_t i = 0; i < halves; ++i) {
-      Value row = e.add(e.mul(e.add(firstStep, step), tiles.rows), i * tileRows);
-      Value left = amx::TileLoadOp::create(e, operandType, a, ValueRange{row, e.index(0)});
+      Value left = product.left(i, step);
       for (int64_t j = 0; j < vectors; ++j) {
         Value &sum = next[i * vectors + j];
         sum = amx::TileMulFOp::create(e, sumType, left, columns[j], sum);
@@ -44,9 +46,20 @@ void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, V
     }
     return next;
   });
-  for (auto [i, row] : llvm::enumerate(rowNumbers))
-    for (auto [j, position] : llvm::enumerate(columnNumbers))
-      amx::TileStoreOp::create(e, block, ValueRange{row, position}, sums[i * vectors + j]);
+  for (auto [place, sum] : llvm::zip_equal(places, sums))
+    amx::TileStoreOp::create(e, block, ValueRange{place.first, place.second}, sum);
+}
+
+Value loadPackedTile(Emitter &e, const GemmTiles &tiles, Value packed, Value number, int64_t half, Value step) {
+  Value first = e.mul(e.add(e.mul(number, tiles.blockDepth / tileDepth), step), tiles.rows);
+  return loadOperandTile(e, packed, e.add(first, half * tileRows), e.index(0));
+}
+
+void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, Value number, Value panel, Value block,
+                    Value column, Value k) {
+  MatrixProduct product{e.index(0), e.ceilDiv(k, tileDepth), panel,
+                        [&](int64_t half, Value step) { return loadPackedTile(e, tiles, a, number, half, step); }};
+  emitMatrixProduct(e, product, rows / tileRows, /*overwrite=*/false, block, e.mul(number, tiles.rows), column);
 }
 
 //===--- packing --------------------------------------------------------------------------------------------------===//
@@ -220,10 +233,11 @@ void emitPackMatrixLeft(Emitter &e, KernelCache &kernels, const GemmTiles &tiles
   auto visitTiles = [](MatrixPacker &p, Value m, auto emit) {
     p.e.loop(p.e.index(0), p.e.ceilDiv(m, p.tiles.rows), 1, [&](Value tile) { emit(p, tile); });
   };
+  std::string depth = "_" + std::to_string(tiles.blockDepth); // where tiles begin
   if (a.transposed)
-    return callPacker(e, kernels, tiles, "bpt_pack_matrix_left_columns", a, k, m, packed,
+    return callPacker(e, kernels, tiles, "bpt_pack_matrix_left_columns" + depth, a, k, m, packed,
                       [&](MatrixPacker &p) { visitTiles(p, p.columns, emitLeftColumns); });
-  callPacker(e, kernels, tiles, "bpt_pack_matrix_left_rows", a, m, k, packed,
+  callPacker(e, kernels, tiles, "bpt_pack_matrix_left_rows" + depth, a, m, k, packed,
              [&](MatrixPacker &p) { visitTiles(p, p.rows, emitLeftRows); });
 }
 
