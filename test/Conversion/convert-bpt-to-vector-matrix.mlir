@@ -56,3 +56,27 @@ func.func @mixed(%a: memref<8x64xf32>, %b: memref<64x40xbf16>, %c: memref<8x40xf
     ins(%a, %b : memref<8x64xf32>, memref<64x40xbf16>) outs(%c : memref<8x40xf32>)
   return
 }
+
+// -----
+
+// Scores of 32 keys by 32 queries go through a block of f32 to registers; probabilities are stored as bf16, interleaved in pairs of
+// keys, and multiplied with transposed values.
+// CHECK-LABEL: func.func private @attention_0(
+// CHECK: %[[PRODUCTS:.*]] = memref.view {{.*}} to memref<32x32xf32>
+// CHECK-COUNT-4: amx.tile_zero : !amx.tile<16x16xf32>
+// CHECK-COUNT-4: amx.tile_mulf
+// CHECK: amx.tile_store %[[PRODUCTS]]
+// CHECK: vector.load %[[PRODUCTS]]
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512bf16.cvtneps2bf16.512"
+// CHECK: call @bpt_pack_matrix_right_rows_
+// CHECK: amx.tile_load {{.*}} : memref<64x192xf32> into !amx.tile<16x16xf32>
+// CHECK: amx.tile_mulf
+// VECTORS-LABEL: func.func private @attention_0(
+// VECTORS: vector.fma
+func.func @attention(%q: memref<1x1024x2x64xbf16>, %o: memref<1x1024x2x64xbf16>, %l: memref<1x2x1024xf32>) {
+  bpt.attention {mask = #bpt.causal, scale = 0.125 : f64, schedule = #bpt.schedule<{q_block = 192 : i64, kv_block = 96 : i64}>}
+    ins(%q, %q, %q : memref<1x1024x2x64xbf16>, memref<1x1024x2x64xbf16>, memref<1x1024x2x64xbf16>)
+    outs(%o, %l : memref<1x1024x2x64xbf16>, memref<1x2x1024xf32>)
+  return
+}

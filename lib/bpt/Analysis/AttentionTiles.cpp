@@ -99,6 +99,8 @@ AttentionTiles AttentionTiles::getBiasGradient(AttentionGradOp op, const TargetI
 
 AttentionTiles AttentionTiles::getGradient(AttentionGradOp op, const TargetInfo &target) {
   AttentionTiles tiles = getTiles(op, target, 64, 192);
+  if (tiles.isMatrix) // sums of dkey and dvalue are read and written once a step
+    tiles = getTiles(op, target, 128, 384);
   // Keys, values and both accumulators stay in the second-level cache.
   if (tiles.headDim * tiles.bytes > 512)
     tiles.keyBlock = std::min<int64_t>(tiles.keyBlock, 96);

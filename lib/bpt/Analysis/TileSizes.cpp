@@ -46,7 +46,7 @@ GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target, Type operan
   bool large = target.l2Bytes >= 1 << 20;
   tiles.blockRows = (large ? 192 : 96) * 4 / bytes;
   tiles.blockColumns = target.l2Bytes >= 512 << 10 ? 512 : 256;
-  tiles.blockDepth = 256;
+  tiles.blockDepth = target.hasAvx512 ? 128 : 256;
   if (target.hasWarps) { // what fills a GPU is the number of blocks
     tiles.rows = 8;
     tiles.blockRows = TargetInfo::warpLanes;

@@ -8,6 +8,11 @@
 
 namespace bpt {
 
+class Emitter;
+/// The same memory as integers where elements are 16-bit floats: LLVM would emulate masked and selected vectors of them
+/// with library calls.
+mlir::Value asBits(Emitter &e, mlir::Value memref);
+
 /// A builder for one kernel. Floating-point values in registers always have the accumulator type (f32, or f64 for f64);
 /// storage types exist in memory only. Index arithmetic folds constants, so static shapes give static loops.
 /// Floating-point addition is never reassociated: what is emitted is the order of the sums.

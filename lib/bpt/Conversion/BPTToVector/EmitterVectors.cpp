@@ -1,5 +1,6 @@
 // Vectors of accumulators: storage conversions, masks, tails, sums of lanes.
 #include "Emitter.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -24,9 +25,7 @@ Value Emitter::broadcast(Value scalar) {
 }
 Value Emitter::maskFirst(Value count) { return vector::CreateMaskOp::create(*this, vectorOf(getI1Type()), count); }
 
-/// 16-bit floats are read and written as integers: LLVM would emulate masked and selected vectors of them with library
-/// calls.
-static Value asBits(Emitter &e, Value memref) {
+Value asBits(Emitter &e, Value memref) {
   auto type = cast<MemRefType>(memref.getType());
   if (!type.getElementType().isBF16() && !type.getElementType().isF16())
     return memref;
@@ -199,7 +198,11 @@ Value Emitter::round(Value value, Type storage) {
     value = arith::TruncFOp::create(*this, b.of(getF32Type()), value);
   if (storage.isF32())
     return value;
-  if (storage.isBF16() && !target.roundsBfloat)
+  if (storage.isBF16() && target.hasAvx512 && target.roundsBfloat && value.getType() == vectorType)
+    return LLVM::CallIntrinsicOp::create(*this, vectorOf(storage),
+                                         getStringAttr("llvm.x86.avx512bf16.cvtneps2bf16.512"), value)
+        .getResults();
+  if (storage.isBF16() && (target.hasAvx512 || !target.roundsBfloat))
     return roundBfloat(b, value, storage);
   if (storage.isF16() && !target.convertsHalf)
     return roundHalf(b, value, storage);

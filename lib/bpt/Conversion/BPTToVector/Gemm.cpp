@@ -216,7 +216,7 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
           Value first = e.min(e.mul(e.div(column, tiles.getPanel()), shareA), rows);
           Matrix next = partA.dropColumns(e, e.index(tiles.blockDepth));
           next.row = advance(e, next.row, first);
-          Fetch fetchA{next.memref, next.row, next.column ? next.column : e.index(0), e.min(shareA, e.sub(rows, first)),
+          Fetch fetchA{next.memref, next.row, next.getColumn(e), e.min(shareA, e.sub(rows, first)),
                        a.transposed ? tiles.blockRows : tiles.blockDepth};
           callTiles(e, kernels, tiles, left, panel, term.block, column, m, depth,
                     {fetchA, getNextPanel(*term.shared, start, firstColumn, column, n, k)});

@@ -15,6 +15,8 @@ struct Matrix {
   bool transposed = false;
   /// Position of element (0, 0) in the memref; null is 0.
   mlir::Value row = {}, column = {};
+  mlir::Value getRow(Emitter &e) const { return row ? row : e.index(0); }
+  mlir::Value getColumn(Emitter &e) const { return column ? column : e.index(0); }
 
   /// The matrix without its first rows / columns.
   Matrix dropRows(Emitter &e, mlir::Value count) const;

@@ -83,12 +83,6 @@ struct MatrixPacker {
 };
 } // namespace
 
-static Value asBits(Emitter &e, Value memref) {
-  auto type = cast<MemRefType>(memref.getType());
-  Type bits = MemRefType::get(type.getShape(), e.getI16Type(), type.getLayout(), type.getMemorySpace());
-  return UnrealizedConversionCastOp::create(e, bits, memref).getResult(0);
-}
-
 Value MatrixPacker::load(Value i, Value j, Value mask) {
   SmallVector<Value> indices = e.rowIndices(matrix, e.add(row, i));
   indices.push_back(e.add(column, j));
@@ -216,10 +210,9 @@ static void emitRightColumns(MatrixPacker &p, int64_t j) {
 static void callPacker(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, StringRef name, Matrix matrix,
                        Value rows, Value columns, Value packed, function_ref<void(MatrixPacker &)> body) {
   Type index = e.getIndexType();
-  auto orZero = [&](Value position) { return position ? position : e.index(0); };
   auto type = cast<MemRefType>(matrix.memref.getType());
   kernels.callHelper(
-      e, name, {matrix.memref, orZero(matrix.row), orZero(matrix.column), rows, columns, packed},
+      e, name, {matrix.memref, matrix.getRow(e), matrix.getColumn(e), rows, columns, packed},
       {getKernelType(type, type.getRank()), index, index, index, index, getKernelType(packed.getType(), 1)}, {},
       [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
         MatrixPacker packer{e, tiles, args[0], args[1], args[2], args[3], args[4], args[5]};

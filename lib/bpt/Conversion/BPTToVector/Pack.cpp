@@ -32,8 +32,6 @@ static MemRefType getRowsType(Emitter &e, int64_t columns) {
   return MemRefType::get({ShapedType::kDynamic, columns}, e.accumulator, layout);
 }
 
-static Value orZero(Emitter &e, Value position) { return position ? position : e.index(0); }
-
 /// Indices of row `row`, column `column` of a memref seen as rows.
 static SmallVector<Value> getIndices(Emitter &e, Value memref, Value row, Value column) {
   SmallVector<Value> indices = e.rowIndices(memref, row);
@@ -44,7 +42,7 @@ static SmallVector<Value> getIndices(Emitter &e, Value memref, Value row, Value 
 void emitPackRows(Emitter &e, KernelCache &kernels, Matrix a, Value m, Value k, Value block) {
   Type index = e.getIndexType();
   kernels.callHelper(
-      e, "bpt_pack_rows", {a.memref, orZero(e, a.row), orZero(e, a.column), m, k, block},
+      e, "bpt_pack_rows", {a.memref, a.getRow(e), a.getColumn(e), m, k, block},
       {getKernelType(a.memref.getType(), cast<MemRefType>(a.memref.getType()).getRank()), index, index, index, index,
        getRowsType(e, ShapedType::kDynamic)},
       {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
@@ -111,16 +109,15 @@ void emitPackPanel(Emitter &e, KernelCache &kernels, Matrix b, Value k, Value n,
   Type index = e.getIndexType();
   int64_t width = cast<MemRefType>(panel.getType()).getDimSize(1);
   bool transposed = b.transposed;
-  kernels.callHelper(
-      e, transposed ? "bpt_pack_panel_transposed" : "bpt_pack_panel",
-      {b.memref, orZero(e, b.row), orZero(e, b.column), k, n, panel},
-      {getKernelType(b.memref.getType(), cast<MemRefType>(b.memref.getType()).getRank()), index, index, index, index,
-       MemRefType::get({ShapedType::kDynamic, width}, e.accumulator)},
-      {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
-        auto emit = transposed ? emitTransposed : emitStraight;
-        emit(e, args[0], args[1], args[2], args[3], args[4], args[5], width);
-        return {};
-      });
+  kernels.callHelper(e, transposed ? "bpt_pack_panel_transposed" : "bpt_pack_panel",
+                     {b.memref, b.getRow(e), b.getColumn(e), k, n, panel},
+                     {getKernelType(b.memref.getType(), cast<MemRefType>(b.memref.getType()).getRank()), index, index,
+                      index, index, MemRefType::get({ShapedType::kDynamic, width}, e.accumulator)},
+                     {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
+                       auto emit = transposed ? emitTransposed : emitStraight;
+                       emit(e, args[0], args[1], args[2], args[3], args[4], args[5], width);
+                       return {};
+                     });
 }
 
 } // namespace bpt

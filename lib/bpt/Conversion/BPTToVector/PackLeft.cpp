@@ -122,9 +122,8 @@ void LeftPacker::emitFromColumns() {
 void emitPackLeft(Emitter &e, KernelCache &kernels, Matrix a, Value m, Value k, Value packed) {
   const GemmTiles tiles = GemmTiles::get(e.accumulator, e.target);
   Type index = e.getIndexType();
-  auto orZero = [&](Value position) { return position ? position : e.index(0); };
   kernels.callHelper(e, a.transposed ? "bpt_pack_left_columns" : "bpt_pack_left_rows",
-                     {a.memref, orZero(a.row), orZero(a.column), m, k, packed},
+                     {a.memref, a.getRow(e), a.getColumn(e), m, k, packed},
                      {getKernelType(a.memref.getType(), cast<MemRefType>(a.memref.getType()).getRank()), index, index,
                       index, index, packed.getType()},
                      {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
