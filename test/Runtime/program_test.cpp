@@ -2,6 +2,7 @@
 #include "FakeProgram.h"
 #include "TestFiles.h"
 #include "bpt/Runtime/Random.h"
+#include "bpt/Runtime/Threads.h"
 #include <cstring>
 
 using namespace bpt;
@@ -42,6 +43,27 @@ TEST(Program, EntriesRunForAnySizeAndAnyNumberOfThreads) {
         ASSERT_EQ(results->at(0).get(i), 3 * x.as<float>()[i]);
     }
 }
+
+#if defined(__x86_64__)
+TEST(Program, DenormalsAreZeroInCompiledCodeOnly) {
+  Entry entry = entryOf("scale");
+  Tensor x = Tensor::zeros(DataType::F32, {333, 64}).take(), factor = Tensor::scalar(DataType::F32, 1e-10).take();
+  for (int64_t i = 0; i < x.elements(); ++i)
+    x.as<float>()[i] = 1e-30f;
+  for (int threads : {1, 2, 7}) {
+    PrepareOptions options;
+    options.threads = threads;
+    ASSERT_OK(entry.prepare({{333, 64}, {}}, options));
+    Expected<std::vector<Tensor>> results = entry.run({x, factor});
+    ASSERT_OK(results);
+    for (int64_t i = 0; i < x.elements(); ++i)
+      ASSERT_EQ(results->at(0).as<float>()[i], 0);
+    volatile float here = x.as<float>()[0];
+    EXPECT_GT(here * factor.as<float>()[0], 0);
+    ThreadPool(threads).parallelFor(100, [&](int64_t, int) { EXPECT_GT(here * factor.as<float>()[0], 0); });
+  }
+}
+#endif
 
 TEST(Program, SlotsThatNeverLiveTogetherShareTheArena) {
   Entry entry = entryOf("scale");

@@ -1,6 +1,7 @@
 // Programs and entries: checks, the plan, the arena, and the call.
 #include "bpt/Runtime/Program.h"
 #include "DeviceMirror.h"
+#include "FloatControl.h"
 #include "bpt/Runtime/Arguments.h"
 #include "bpt/Runtime/File.h"
 #include "bpt/Runtime/Profile.h"
@@ -324,7 +325,10 @@ Expected<std::vector<Tensor>> Entry::run(const std::vector<Tensor> &arguments) {
   if (impl->profile)
     impl->profile->beginRun();
   std::vector<int64_t> offsets = impl->plan.offsetsFrom(impl->arena->data(), impl->host.data());
-  int32_t status = impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), offsets.data());
+  int32_t status = [&] {
+    FloatControlScope scope(getFlushingControl());
+    return impl->code(&context, pointers.data(), impl->dims.data(), impl->arena->data(), offsets.data());
+  }();
   if (impl->profile)
     impl->profile->endRun();
   if (device)

@@ -1,5 +1,6 @@
 // The loop over a fixed number of threads, on GCC's OpenMP runtime: its threads stay awake for some milliseconds after
 // a loop, and the loops of compiled code follow each other faster than that.
+#include "FloatControl.h"
 #include "bpt/Runtime/Threads.h"
 #include <algorithm>
 #include <pthread.h>
@@ -31,10 +32,12 @@ struct Loop {
   ThreadPool::Body body;
   void *closure;
   const ThreadPool *pool;
+  uint32_t control; // all threads compute as the caller does
   alignas(64) std::atomic<int64_t> next{0};
 
   void work(int worker) {
     RunningIn running(pool);
+    FloatControlScope scope(control);
     for (int64_t begin; (begin = next.fetch_add(chunk, std::memory_order_relaxed)) < n;)
       for (int64_t item = begin; item < std::min(begin + chunk, n); ++item)
         body(closure, item, worker);
@@ -67,7 +70,7 @@ void ThreadPool::run(int64_t n, Body body, void *closure) {
   }
   watchForks();
   // A team of the same size each time: libgomp keeps it.
-  Loop loop{n, std::max<int64_t>(1, n / (std::min<int64_t>(count, n) * 32)), body, closure, this};
+  Loop loop{n, std::max<int64_t>(1, n / (std::min<int64_t>(count, n) * 32)), body, closure, this, getFloatControl()};
   GOMP_parallel([](void *data) { static_cast<Loop *>(data)->work(omp_get_thread_num()); }, &loop,
                 static_cast<unsigned>(count), /*flags=*/0);
 }
