@@ -24,8 +24,8 @@ def lines(bin, tool, *arguments):
 
 
 def peak(bin, name):
-    """The machine's rate: gflops, gflops_avx2 or gbytes_per_second."""
-    return call(bin, "bpt-peak", "memory" if name == "gbytes_per_second" else "compute")[name]
+    """The machine's rates, among them `name`: gflops, gflops_avx2 or gbytes_per_second."""
+    return call(bin, "bpt-peak", "memory" if name == "gbytes_per_second" else "compute")
 
 
 @dataclass

@@ -1,6 +1,8 @@
 // bpt-peak [compute|memory]: what shares of peak refer to, as one line of JSON: the rates of the machine's fused
-// multiply-add units in f32, with its widest vectors and with those of AVX2 (0: it has none), and of its memory:
-// {"threads":2,"gflops":..,"gflops_avx2":..,"gbytes_per_second":..}. A number among the arguments is that of threads.
+// multiply-add units in f32, with its widest vectors and with those of AVX2 (0: it has none), of the bare register tile
+// of a product on packed operands in the caches, and of its memory:
+// {"threads":2,"gflops":..,"gflops_avx2":..,"tile_gflops":.., "tile_gflops_avx2":..,"gbytes_per_second":..}. A number
+// among the arguments is that of threads.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -46,6 +48,41 @@ template <int lanes> static void multiplyAdd() {
     asm volatile("" ::"v"(sum));
 }
 
+/// The register tile of the contraction kernels (6 rows; 4 vectors of 512 bits, else 2) over packed operands: a block
+/// of A of 192 rows in the second-level cache, a panel of B in the first. No product is faster than this.
+template <int lanes> struct Tiles {
+  using Vector = typename Vector<lanes>::Type;
+  static constexpr int rows = 6, vectors = lanes == 16 ? 4 : 2, depth = lanes == 16 ? 128 : 256, count = 32,
+                       panels = 600;
+  static constexpr double flops = 2.0 * rows * vectors * lanes * depth * count * panels;
+
+  static void multiply() {
+    static_assert(count * rows == 192);
+    std::vector<float> left(count * depth * rows, 0.5f);
+    std::vector<Vector> panel(depth * vectors, Vector{}), block(count * rows * vectors, Vector{});
+    for (int repeat = 0; repeat < panels; ++repeat) {
+      for (int tile = 0; tile < count; ++tile)
+        multiplyOne(&left[tile * depth * rows], panel.data(), &block[tile * rows * vectors]);
+      asm volatile("" ::"r"(block.data()) : "memory");
+    }
+  }
+
+private:
+  static void multiplyOne(const float *left, const Vector *panel, Vector *block) {
+    Vector sums[rows][vectors] = {};
+#pragma clang loop unroll_count(4)
+    for (int k = 0; k < depth; ++k, left += rows, panel += vectors)
+#pragma clang loop unroll(full)
+      for (int i = 0; i < rows; ++i)
+#pragma clang loop unroll(full)
+        for (int j = 0; j < vectors; ++j)
+          sums[i][j] += left[i] * panel[j];
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < vectors; ++j)
+        block[i * vectors + j] += sums[i][j];
+  }
+};
+
 /// The fewest seconds that the slowest of `threads` threads takes for `work(thread)`.
 static double measure(int threads, const std::function<void(int)> &work) {
   double best = 1e30;
@@ -67,6 +104,10 @@ static double measure(int threads, const std::function<void(int)> &work) {
 
 template <int lanes> static double gflops(int threads) {
   return 2.0 * lanes * accumulators * repeats * threads / measure(threads, [](int) { multiplyAdd<lanes>(); }) * 1e-9;
+}
+
+template <int lanes> static double tileGflops(int threads) {
+  return Tiles<lanes>::flops * threads / measure(threads, [](int) { Tiles<lanes>::multiply(); }) * 1e-9;
 }
 
 /// Scales an array in place, far larger than the caches: each line is read and written once, and both count. (A copy
@@ -96,11 +137,13 @@ int main(int argc, char **argv) {
       what = argv[i];
   std::printf("{\"threads\":%d", threads);
   if (what != "memory") {
-    double native = gflops<nativeLanes>(threads), avx2 = 0;
+    double native = gflops<nativeLanes>(threads), tile = tileGflops<nativeLanes>(threads), avx2 = 0, tileAvx2 = 0;
 #if defined(__AVX2__) && defined(__FMA__)
     avx2 = nativeLanes == 8 ? native : gflops<8>(threads);
+    tileAvx2 = nativeLanes == 8 ? tile : tileGflops<8>(threads);
 #endif
-    std::printf(",\"gflops\":%.1f,\"gflops_avx2\":%.1f", native, avx2);
+    std::printf(",\"gflops\":%.1f,\"gflops_avx2\":%.1f,\"tile_gflops\":%.1f,\"tile_gflops_avx2\":%.1f", native, avx2,
+                tile, tileAvx2);
   }
   if (what != "compute")
     std::printf(",\"gbytes_per_second\":%.1f", gbytesPerSecond(threads));

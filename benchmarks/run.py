@@ -2,8 +2,9 @@
 """Speed and memory against goals and peers.
 
   run.py --bin build/bin [cpu|memory|gpu] [--full] [--rounds=N] [--json=FILE] [--filter=REGEX]
-One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","vs","goal","holds"}. FLOPs are model FLOPs of visible
-work. The peak is measured around each row, ours and the peers in turns with it; `vs` holds the peer's time / ours. Rows that move
+One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","of_tile","vs","goal","holds"}. FLOPs are model FLOPs of
+visible work. The peak and the rate of the bare register tile are measured around each row, ours and the peers in turns with them; `vs`
+holds the peer's time / ours. Rows that move
 memory have "gbytes_per_second","of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (fastest rate / slowest) or
 seconds alone; memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer that cannot be had is named and left out.
 """
@@ -41,7 +42,9 @@ def figures(row, seconds, peaks):
     if row.figure == "seconds":
         return {}
     rate = "gbytes_per_second" if row.figure == "of_bandwidth" else "gflops"
-    return {rate: round(rates[0], 1), row.figure: round(rates[0] / max(peaks), 3)}
+    share = lambda name: round(rates[0] / max(peak[name] for peak in peaks), 3)
+    tile = {"of_tile": share(f"tile_{row.peak}")} if row.figure == "of_peak" else {}
+    return {rate: round(rates[0], 1), row.figure: share(row.peak)} | tile
 
 
 def report(arguments, row, peers):
