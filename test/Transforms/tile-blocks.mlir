@@ -4,7 +4,7 @@
 // UNKNOWN: expected cpu to be one of native, native+amx, native-amx, x86-64-v4, x86-64-v4+amx, x86-64-v3, x86-64, sm_90a, but got 'z80'
 
 // The workspace holds the hidden of a chunk: min(rows, 480) * 256 elements of four bytes.
-// CHECK: module attributes {bpt.shared_scratch = 0 : i64, bpt.thread_scratch = 657408 : i64}
+// CHECK: module attributes {bpt.shared_scratch = 0 : i64, bpt.thread_scratch = 526336 : i64}
 // CHECK-LABEL: func.func @dynamic_rows(
 // CHECK: %[[ROWS:.*]] = tensor.dim
 // CHECK: %[[CHUNK:.*]] = arith.minsi %{{.*}}, %c480

@@ -16,8 +16,7 @@ struct GemmTiles {
   /// Lanes of a vector of accumulators; columns of a packed panel = vectors * lanes.
   int64_t lanes;
   /// Largest block of C a work item owns (blockRows a multiple of `rows`, blockColumns of the panel), and the depth
-  /// between two additions into C. The depth is the same for every target of one arithmetic: it fixes the order of
-  /// sums.
+  /// between two additions into C. The depth fixes the order of sums: it depends on the instruction set only.
   int64_t blockRows, blockColumns, blockDepth;
   /// Bytes of a packed element, and what packed depths and the rows of a tile that is cut are multiples of.
   int64_t packedBytes, depthStep, rowStep = 1;
