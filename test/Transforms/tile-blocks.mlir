@@ -11,7 +11,7 @@
 // CHECK: %[[W:.*]] = tensor.empty(%{{.*}}) : tensor<?xi8>
 // CHECK: bpt.feed_forward {schedule = #bpt.schedule<{rows = 480 : i64}>}
 // CHECK-SAME: workspace(%[[W]] : tensor<?xi8>)
-// REMARK: rows = 480, workspace {{.*}} bytes, scratch of each thread 657408 bytes (rows of the hidden
+// REMARK: rows = 480, workspace {{.*}} bytes, scratch of each thread 526336 bytes (rows of the hidden
 func.func @dynamic_rows(%x: tensor<2x?x64xf32>, %w1: tensor<64x256xf32>, %w2: tensor<256x64xf32>, %o: tensor<2x?x64xf32>)
     -> tensor<2x?x64xf32> {
   %y = bpt.feed_forward ins(%x : tensor<2x?x64xf32>) up(%w1 : tensor<64x256xf32>) down(%w2 : tensor<256x64xf32>)
