@@ -3,7 +3,7 @@
 
 // Blocks of C in the scratch of a thread; the register tile carries 24 accumulators of 16 lanes, zero at the start of a depth
 // block and added to C at its end. Columns beyond the last whole vector are masked.
-// CHECK: module attributes {bpt.thread_scratch = 526336 : i64}
+// CHECK: module attributes {bpt.thread_scratch = 356672 : i64}
 // CHECK-LABEL: func.func @rows(
 // CHECK: call @[[KERNEL:bpt_contraction_[0-9]+]](
 // CHECK: func.func private @[[KERNEL]](
@@ -21,7 +21,7 @@
 // CHECK: vector.maskedstore %arg2
 // CHECK: mapping = [#bpt.workers]
 // The left operand tile by tile: for each step of the depth the rows of the tile, 6 of a cache line's 16.
-// CHECK: func.func private @bpt_tiles_fetching_64_0(%{{.*}}: memref<32x128x6xf32, strided<[784, 6, 1]>>,
+// CHECK: func.func private @bpt_tiles_fetching_64_0(%{{.*}}: memref<21x128x6xf32, strided<[784, 6, 1]>>,
 // CHECK: scf.for
 // CHECK: %[[SUMS:.*]]:24 = scf.for {{.*}} iter_args(
 // CHECK-COUNT-96: vector.fma
@@ -104,7 +104,7 @@ func.func @lengths(%a: memref<10x64xf32>, %b: memref<64x64xf32>, %c: memref<10x6
 // CHECK-LABEL: func.func @shared_panels(
 // CHECK: func.func private @bpt_contraction_0(
 // CHECK: %[[BYTES:.*]], %[[AVAILABLE:.*]] = bpt.shared_scratch
-// CHECK: arith.cmpi sge, %{{.*}}, %c768
+// CHECK: arith.cmpi sge, %{{.*}}, %c504
 // CHECK: %[[PACKS:.*]] = arith.andi
 // CHECK: %[[ITEMS:.*]] = arith.select %[[PACKS]], %{{.*}}, %c0
 // CHECK: scf.forall (%{{.*}}) in (%[[ITEMS]])

@@ -13,11 +13,11 @@
 // CHECK: vector.load {{.*}} vector<16xi16>
 // CHECK: func.func private @bpt_pack_matrix_right_rows_0(
 // CHECK: vector.interleave {{.*}} : vector<16xi16> -> vector<32xi16>
-// CHECK: func.func private @[[TILES]](%{{.*}}: memref<1536x32xbf16>, %{{.*}}: memref<?x64xbf16>,
+// CHECK: func.func private @[[TILES]](%{{.*}}: memref<1024x32xbf16>, %{{.*}}: memref<?x64xbf16>,
 // CHECK-COUNT-4: amx.tile_load {{.*}} into !amx.tile<16x16xf32>
 // CHECK: :4 = scf.for
 // CHECK-COUNT-2: amx.tile_load {{.*}} : memref<?x64xbf16> into !amx.tile<16x32xbf16>
-// CHECK: %[[LEFT:.*]] = amx.tile_load {{.*}} : memref<1536x32xbf16> into !amx.tile<16x32xbf16>
+// CHECK: %[[LEFT:.*]] = amx.tile_load {{.*}} : memref<1024x32xbf16> into !amx.tile<16x32xbf16>
 // CHECK-COUNT-2: amx.tile_mulf %[[LEFT]]
 // CHECK: amx.tile_load
 // CHECK-COUNT-2: amx.tile_mulf

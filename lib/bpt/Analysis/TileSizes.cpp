@@ -23,7 +23,7 @@ static GemmTiles getMatrixTiles() {
   tiles.lanes = 16;
   tiles.rows = 32;
   tiles.vectors = 2;
-  tiles.blockRows = 192;
+  tiles.blockRows = 128;
   tiles.blockColumns = 512;
   tiles.blockDepth = 256;
   tiles.packedBytes = 2;
@@ -43,8 +43,10 @@ GemmTiles GemmTiles::get(Type accumulator, const TargetInfo &target, Type operan
   tiles.vectors = target.hasAvx512 ? 4 : 2;
   // The block of C stays in the second-level cache over the whole depth, next to one packed block of A.
   int64_t bytes = tiles.packedBytes = accumulator.getIntOrFloatBitWidth() / 8;
+  // Four blocks of rows are at most 512: where layers are computed in blocks of so many, products still share packed
+  // panels.
   bool large = target.l2Bytes >= 1 << 20;
-  tiles.blockRows = (large ? 192 : 96) * 4 / bytes;
+  tiles.blockRows = (large ? 126 : 96) * 4 / bytes / tiles.rows * tiles.rows;
   tiles.blockColumns = target.l2Bytes >= 512 << 10 ? 512 : 256;
   // A panel of B takes 32 KiB at most (f32; AVX2: 16): it stays in the first-level cache.
   tiles.blockDepth = target.hasAvx512 ? 128 : 256;
