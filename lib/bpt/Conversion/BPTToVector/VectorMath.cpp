@@ -68,7 +68,7 @@ static constexpr double log2e = 1.4426950408889634, infinity = std::numeric_limi
 //===--- exponentials --------------------------------------------------------------------------------------------------===//
 
 /// exp2 by AVX-512's instructions for the fraction above floor(x) and for scaling by 2^floor(x) (VREDUCEPS, VSCALEFPS):
-/// five instructions less. Infinities and NaN come out right by themselves; results that would not be normal numbers
+/// four instructions less. Infinities and NaN come out right by themselves; results that would not be normal numbers
 /// are 0.
 static Value emitExp2ByScaling(Emitter &e, const Real &r, Value x) {
   auto call = [&](StringRef name, ValueRange operands) -> Value {
