@@ -44,6 +44,9 @@ protected:
     options.checkpointEvery = 5;
   }
   void TearDown() override {
+    // A compilation that a signal left behind still reads `model`.
+    while (compilations.use_count() > 1)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (output)
       std::fclose(output);
     clearInterrupt();
@@ -53,7 +56,7 @@ protected:
     ProgramSource source;
     if (withSignature)
       source.signature = [this]() -> Expected<std::vector<ArgumentInfo>> { return fakeSignature(model); };
-    source.compile = [this] { return fakeCompiledTraining(model); };
+    source.compile = [this, running = compilations] { return fakeCompiledTraining(model); };
     return run(what, source);
   }
   Status run(const TrainOptions &what, const ProgramSource &source) {
@@ -110,6 +113,7 @@ protected:
   FakeModel model;
   bool withSignature = true;
   int threads = 1;
+  std::shared_ptr<int> compilations = std::make_shared<int>(); ///< held by every compilation
   std::FILE *output = nullptr;
 };
 
