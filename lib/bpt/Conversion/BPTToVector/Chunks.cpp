@@ -57,6 +57,10 @@ void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, V
     SmallVector<Gemm::Product> products;
     for (const auto &[a, b] : factors)
       products.push_back({0, a.dropColumns(e, first), b.dropRows(e, first), depth});
+    if (!dest.between && gemm.canGrowIn(dest.out, n)) {
+      Gemm::Destination destination{dest.out, start, e.bit(false)};
+      return gemm.parallelProducts(m, n, 1, products, [](Gemm::Block, ArrayRef<Value>) {}, 0, &destination);
+    }
     gemm.parallelProducts(m, n, 1, products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
       e.loop(e.index(0), block.rows, 1, [&](Value row) {
         Value position = e.add(start, e.add(block.row, row));

@@ -171,6 +171,7 @@ private:
   Value slice(unsigned operand, ArrayRef<unsigned> kept);
   Matrix getLeft();
   Matrix getRight();
+  Value getOut();
   void addProducts(Gemm::Block block, Value sums);
   /// What becomes of the sums of a block; `isFirst` (i1): these are the first of several parts, null: the only ones.
   void store(Gemm::Block block, Value sums, Value isFirst = {});
@@ -227,6 +228,13 @@ Matrix ContractionEmitter::getRight() {
   return {collapseRows(e, slice(1 - plan.left, kept)), plan.rightTransposed};
 }
 
+Value ContractionEmitter::getOut() {
+  SmallVector<unsigned> kept(plan.rows);
+  if (plan.column)
+    kept.push_back(*plan.column);
+  return collapseRows(e, slice(2, kept));
+}
+
 void ContractionEmitter::addProducts(Gemm::Block block, Value sums) {
   e.loop(e.index(0), getSize(plan.sequential), 1, [&](Value position) {
     setIndices(plan.sequential, position);
@@ -236,10 +244,7 @@ void ContractionEmitter::addProducts(Gemm::Block block, Value sums) {
 }
 
 void ContractionEmitter::store(Gemm::Block block, Value sums, Value isFirst) {
-  SmallVector<unsigned> kept(plan.rows);
-  if (plan.column)
-    kept.push_back(*plan.column);
-  Value out = collapseRows(e, slice(2, kept));
+  Value out = getOut();
   auto rows = [&](bool overwrite) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) {
       SmallVector<Value> to = e.rowIndices(out, e.add(block.row, row));
@@ -272,9 +277,13 @@ void ContractionEmitter::emit() {
 
 /// A single product; where the destination can keep the sums, of parts of the depth one after the other.
 void ContractionEmitter::emitOne(Value m, Value n) {
-  Value depth = getSize(plan.depth);
+  Value depth = getSize(plan.depth), out = getOut();
   auto addPart = [&](Value first, Value length, Value isFirst) {
     Gemm::Product product{0, getLeft().dropColumns(e, first), getRight().dropRows(e, first), length};
+    if (gemm.canGrowIn(out, n)) {
+      Gemm::Destination destination{out, e.index(0), overwrite ? isFirst : e.bit(false)};
+      return gemm.parallelProducts(m, n, 1, product, [](Gemm::Block, ArrayRef<Value>) {}, 0, &destination);
+    }
     gemm.parallelProducts(m, n, 1, product,
                           [&](Gemm::Block block, ArrayRef<Value> blocks) { store(block, blocks[0], isFirst); });
   };

@@ -89,14 +89,12 @@ void CrossEntropyGradEmitter::emitDLogitsInPlace(Value start, Value rows) {
 
 /// The part of dweight for columns [column, column + columns).
 Value CrossEntropyGradEmitter::sliceDWeight(Value column, Value columns) {
-  SmallVector<OpFoldResult> offsets{e.getIndexAttr(0), getAsOpFoldResult(column)};
-  SmallVector<OpFoldResult> sizes{getAsOpFoldResult(width), getAsOpFoldResult(columns)};
-  SmallVector<OpFoldResult> strides(2, e.getIndexAttr(1));
+  SmallVector<Value> from{e.index(0), column}, sizes{width, columns};
   if (transposed) {
-    std::swap(offsets[0], offsets[1]);
+    std::swap(from[0], from[1]);
     std::swap(sizes[0], sizes[1]);
   }
-  return memref::SubViewOp::create(e, dweight, offsets, sizes, strides);
+  return e.slice(dweight, from, sizes);
 }
 
 /// Both products with the dlogits of a block.

@@ -64,6 +64,11 @@ Emitter::Values Emitter::rowIndices(Value memref, Value row, int64_t inner) {
   return indices;
 }
 
+Value Emitter::slice(Value matrix, ArrayRef<Value> from, ArrayRef<Value> sizes) {
+  SmallVector<OpFoldResult> strides(from.size(), getIndexAttr(1));
+  return memref::SubViewOp::create(*this, matrix, getAsOpFoldResult(from), getAsOpFoldResult(sizes), strides);
+}
+
 //===--- control flow --------------------------------------------------------------------------------------------------===//
 
 void Emitter::loop(Value begin, Value end, int64_t step, function_ref<void(Value)> body) {

@@ -52,6 +52,8 @@ public:
   Value max(Value a, Value b);
   Value max(Value a, int64_t b) { return max(a, index(b)); }
   Value select(Value condition, Value a, Value b);
+  /// A constant i1.
+  Value bit(bool value) { return mlir::arith::ConstantOp::create(*this, getBoolAttr(value)); }
   /// i1 from two index values, e.g. compare(slt, a, b).
   Value compare(mlir::arith::CmpIPredicate predicate, Value a, Value b);
   Value less(Value a, Value b) { return compare(mlir::arith::CmpIPredicate::slt, a, b); }
@@ -64,6 +66,9 @@ public:
   Value rows(Value memref, int64_t inner = 1);
   /// Indices into the leading dims (all but the last `inner`) of the row-major position `row`. With one leading dim: the row.
   Values rowIndices(Value memref, Value row, int64_t inner = 1);
+
+  /// The part of a matrix of these sizes that begins at `from`.
+  Value slice(Value matrix, llvm::ArrayRef<Value> from, llvm::ArrayRef<Value> sizes);
 
   //===--- control flow ----------------------------------------------------------------------------------------------===//
   /// for (i = begin; i < end; i += step) body(i)

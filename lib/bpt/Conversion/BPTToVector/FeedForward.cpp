@@ -70,16 +70,21 @@ void FeedForwardEmitter::emitHidden(Value start, Value rows) {
 
 void FeedForwardEmitter::emitOut(Value start, Value rows) {
   Gemm::Product product{0, {activated}, {down, transposed}, hiddenColumns};
-  gemm.parallelProducts(rows, outColumns, 1, product, [&](Gemm::Block block, ArrayRef<Value> blocks) {
-    e.loop(e.index(0), block.rows, 1, [&](Value row) {
-      SmallVector<Value> to = e.rowIndices(out, e.add(start, e.add(block.row, row)));
-      to.emplace_back();
-      e.columns(block.columns, [&](Value offset, Value mask) {
-        to.back() = e.add(block.column, offset);
-        e.store(addBias(e.load(blocks[0], {row, offset}), downBias, to.back(), mask), out, to, mask);
-      });
-    });
-  });
+  Gemm::Destination destination{out, start, e.bit(true)};
+  const Gemm::Destination *grows = gemm.canGrowIn(out, outColumns) ? &destination : nullptr;
+  gemm.parallelProducts(
+      rows, outColumns, 1, product,
+      [&](Gemm::Block block, ArrayRef<Value> blocks) {
+        e.loop(e.index(0), block.rows, 1, [&](Value row) {
+          SmallVector<Value> to = e.rowIndices(out, e.add(start, e.add(block.row, row)));
+          to.emplace_back();
+          e.columns(block.columns, [&](Value offset, Value mask) {
+            to.back() = e.add(block.column, offset);
+            e.store(addBias(e.load(blocks[0], {row, offset}), downBias, to.back(), mask), out, to, mask);
+          });
+        });
+      },
+      0, grows);
 }
 
 void FeedForwardEmitter::emit() {

@@ -61,9 +61,12 @@ static Value getPanelRows(Emitter &e, const GemmTiles &tiles, Value depth) {
   return tiles.isMatrix ? e.div(e.roundUp(depth, tiles.depthStep), 2) : depth;
 }
 
-/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, where A is tile `number` of a packed block.
-static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, Value number, Value panel, Value block,
-                     Value column, Value k) {
+using Left = Gemm::Left;
+
+/// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, or = where `overwrites` is true; i is the
+/// first row of tile `number`.
+static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Left a, Value number, Value panel, Value block,
+                     Value column, Value k, Value overwrites) {
   SmallVector<Value> zeros(rows * tiles.vectors, e.splat(0)), rowNumbers, columnNumbers;
   for (int64_t r = 0; r < rows; ++r)
     rowNumbers.push_back(e.add(e.mul(number, tiles.rows), r));
@@ -71,14 +74,20 @@ static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, 
     columnNumbers.push_back(e.index(v * tiles.lanes));
   SmallVector<Value> sums = emitRegisterTile(
       e, rows, tiles.vectors, e.index(0), k, zeros,
-      [&](int64_t r, Value depth) { return e.loadScalar(a, {number, depth, e.index(r)}); },
+      [&](int64_t r, Value depth) {
+        return e.loadScalar(a.memref, a.isPacked ? SmallVector<Value>{number, depth, e.index(r)}
+                                                 : SmallVector<Value>{rowNumbers[r], depth});
+      },
       [&](Value depth, int64_t v) { return e.load(panel, {depth, columnNumbers[v]}); });
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t v = 0; v < tiles.vectors; ++v) {
-      Value position = e.add(column, columnNumbers[v]);
-      Value before = e.load(block, {rowNumbers[r], position});
-      e.store(e.addf(before, sums[r * tiles.vectors + v]), block, {rowNumbers[r], position});
-    }
+  auto store = [&](bool overwrite) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t v = 0; v < tiles.vectors; ++v) {
+        SmallVector<Value> position{rowNumbers[r], e.add(column, columnNumbers[v])};
+        Value sum = sums[r * tiles.vectors + v];
+        e.store(overwrite ? sum : e.addf(e.load(block, position), sum), block, position);
+      }
+  };
+  e.ifThen(overwrites, [&] { store(true); }, [&] { store(false); });
 }
 
 /// Fetches rows [first, end) of `fetch` into the second-level cache.
@@ -93,14 +102,15 @@ static void emitPrefetch(Emitter &e, const Gemm::Fetch &fetch, Value first, Valu
   });
 }
 
-/// block[0..m, column..column + panel) += A * panel for all rows: whole tiles, each of which fetches its share of
-/// `fetches`, then one tile of the rows that are left.
-static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Value a, Value panel, Value block,
-                      Value column, Value m, Value k, ArrayRef<Gemm::Fetch> fetches) {
+/// block[0..m, column..column + panel) += A * panel, or =, for all rows: whole tiles, each of which fetches its share
+/// of `fetches`, then one tile of the rows that are left.
+static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Left a, Value panel, Value block,
+                      Value column, Value m, Value k, Value overwrites, ArrayRef<Gemm::Fetch> fetches) {
   Type index = e.getIndexType();
   std::string name = "bpt_tiles";
-  SmallVector<Value> arguments{a, panel, block, column, m, k};
-  SmallVector<Type> types{a.getType(), getPanelType(e, tiles), getBlockType(e), index, index, index};
+  SmallVector<Value> arguments{a.memref, panel, block, column, m, k, overwrites};
+  Type left = a.isPacked ? a.memref.getType() : getBlockType(e);
+  SmallVector<Type> types{left, getPanelType(e, tiles), getBlockType(e), index, index, index, e.getI1Type()};
   const unsigned firstFetch = arguments.size();
   SmallVector<int64_t> widths;
   for (const Gemm::Fetch &fetch : fetches) {
@@ -114,8 +124,10 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
   kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
     Value m = args[4], whole = e.div(m, tiles.rows), count = e.max(whole, 1);
     auto emit = [&](int64_t rows, Value tile) {
-      auto emitOne = tiles.isMatrix ? emitMatrixTile : emitTile;
-      emitOne(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5]);
+      if (tiles.isMatrix)
+        emitMatrixTile(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5], args[6]);
+      else
+        emitTile(e, tiles, rows, {args[0], a.isPacked}, tile, args[1], args[2], args[3], args[5], args[6]);
     };
     e.loop(e.index(0), whole, 1, [&](Value tile) {
       for (auto [f, width] : llvm::enumerate(widths)) {
@@ -137,7 +149,7 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
 //===--- blocks of C ----------------------------------------------------------------------------------------------===//
 
 SmallVector<Value> Gemm::takeBlocks(int64_t copies) {
-  int64_t panels = std::max<int64_t>(tiles.blockColumns / tiles.getPanel() / copies, 1);
+  int64_t panels = std::max<int64_t>(tiles.blockColumns / tiles.getPanel() / std::max<int64_t>(copies, 1), 1);
   SmallVector<Value> blocks;
   for (int64_t i = 0; i < copies; ++i)
     blocks.push_back(e.scratch({tiles.blockRows, panels * tiles.getPanel()}, e.accumulator));
@@ -165,14 +177,26 @@ void Gemm::clear(Value block, Value m, Value n) {
 }
 
 void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k) {
-  accumulate(a, Term{block, b, nullptr}, e.index(0), m, n, k);
+  accumulate(a, Term{block, b, nullptr, e.bit(false)}, e.index(0), m, n, k, isReadInPlace(a, n));
 }
 
-/// A[0..m, 0..depth) in the scratch: a view [tile, depth, row of the tile], or what emitMatrixTile takes.
-Value Gemm::packLeft(Matrix a, Value m, Value depth) {
+/// Whether register tiles read the rows of A where they lie in a product of so many columns: few panels would share a
+/// copy.
+bool Gemm::isReadInPlace(const Matrix &a, Value columns) const {
+  auto type = cast<MemRefType>(a.memref.getType());
+  std::optional<int64_t> n = getConstantIntValue(columns);
+  return !tiles.isMatrix && !e.target.hasWarps && !a.transposed && type.getElementType() == e.accumulator &&
+         type.getRank() == 2 && n && *n <= 2 * tiles.blockColumns;
+}
+
+/// A[0..m, 0..depth) where it lies, or packed in the scratch: a view [tile, depth, row of the tile], or what
+/// emitMatrixTile takes.
+Gemm::Left Gemm::takeLeft(Matrix a, Value m, Value depth, bool inPlace) {
+  if (inPlace)
+    return {e.slice(a.memref, {a.getRow(e), a.getColumn(e)}, {m, depth}), false};
   if (tiles.isMatrix) {
     emitPackMatrixLeft(e, kernels, tiles, a, m, depth, packedA);
-    return packedA;
+    return {packedA};
   }
   auto viewAs = [&](ArrayRef<int64_t> shape, ArrayRef<int64_t> strides) -> Value {
     SmallVector<OpFoldResult> sizes = getAsIndexOpFoldResult(e.getContext(), shape);
@@ -183,24 +207,30 @@ Value Gemm::packLeft(Matrix a, Value m, Value depth) {
   SmallVector<int64_t> shape{tiles.blockRows / tiles.rows, tiles.blockDepth, tiles.rows};
   if (!e.target.hasWarps) {
     emitPackLeft(e, kernels, a, m, depth, packedA);
-    return viewAs(shape, {tiles.getPackedTile(), tiles.rows, 1});
+    return {viewAs(shape, {tiles.getPackedTile(), tiles.rows, 1})};
   }
   // A warp reads one element at a time, in any order: a copy that writes each element once is what counts.
   if (a.transposed) {
     emitPackRows(e, kernels, a.transpose(), depth, m,
                  viewAs({tiles.blockDepth, tiles.blockRows}, {tiles.blockRows, 1}));
-    return viewAs(shape, {tiles.rows, tiles.blockRows, 1});
+    return {viewAs(shape, {tiles.rows, tiles.blockRows, 1})};
   }
   emitPackRows(e, kernels, a, m, depth, viewAs({tiles.blockRows, tiles.blockDepth}, {tiles.blockDepth, 1}));
-  return viewAs(shape, {tiles.rows * tiles.blockDepth, 1, tiles.blockDepth});
+  return {viewAs(shape, {tiles.rows * tiles.blockDepth, 1, tiles.blockDepth})};
+}
+
+/// Whether the product of the depth from `start` on overwrites the block.
+Value Gemm::isFirst(const Term &term, Value start) {
+  return e.select(e.equal(start, e.index(0)), term.overwrites, e.bit(false));
 }
 
 /// The columns of each B are columns [column, column + n) of what is packed in `shared`, if anything is.
-void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k) {
-  e.loop(e.index(0), k, tiles.blockDepth, [&](Value start) {
+void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k, bool inPlace) {
+  // No depth is one of zero: it clears what is overwritten.
+  e.loop(e.index(0), e.max(k, 1), tiles.blockDepth, [&](Value start) {
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
     Matrix partA = a.dropColumns(e, start);
-    Value left = packLeft(partA, m, depth);
+    Left left = takeLeft(partA, m, depth, inPlace);
     // Of the next block of A each panel of the last term fetches a share.
     Value nextA =
         e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
@@ -218,7 +248,7 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
           next.row = advance(e, next.row, first);
           Fetch fetchA{next.memref, next.row, next.getColumn(e), e.min(shareA, e.sub(rows, first)),
                        a.transposed ? tiles.blockRows : tiles.blockDepth};
-          callTiles(e, kernels, tiles, left, panel, term.block, column, m, depth,
+          callTiles(e, kernels, tiles, left, panel, term.block, column, m, depth, isFirst(term, start),
                     {fetchA, getNextPanel(*term.shared, start, firstColumn, column, n, k)});
         };
         e.ifThen(term.shared->isPacked, takeShared, packOwn);
@@ -234,7 +264,7 @@ void Gemm::packPanel(Matrix b, Value depth, Value n, Value panel) {
 }
 
 /// Packs the panel of columns from `column` on and multiplies.
-void Gemm::accumulateOwnPanel(Value left, const Term &term, Value start, Value firstColumn, Value column, Value m,
+void Gemm::accumulateOwnPanel(const Left &left, const Term &term, Value start, Value firstColumn, Value column, Value m,
                               Value n, Value depth) {
   Matrix b = term.b.dropRows(e, start).dropColumns(e, firstColumn);
   packPanel(b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
@@ -245,7 +275,7 @@ void Gemm::accumulateOwnPanel(Value left, const Term &term, Value start, Value f
   Matrix next = b.dropRows(e, down).dropColumns(e, right);
   int64_t rows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
   callTiles(
-      e, kernels, tiles, left, packedB, term.block, column, m, depth,
+      e, kernels, tiles, left, packedB, term.block, column, m, depth, isFirst(term, start),
       Fetch{next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
 }
 
@@ -290,23 +320,38 @@ static bool sharesLeft(const Gemm::Product &product, const Gemm::Product &before
          product.depth == before.depth && product.accumulator != before.accumulator;
 }
 
+bool Gemm::canGrowIn(Value memref, Value columns) const {
+  auto type = cast<MemRefType>(memref.getType());
+  std::optional<int64_t> n = getConstantIntValue(columns);
+  return !tiles.isMatrix && !e.target.hasWarps && type.getElementType() == e.accumulator && type.getRank() == 2 && n &&
+         *n % tiles.getPanel() == 0 && *n <= tiles.blockColumns;
+}
+
 void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> products,
-                            function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
+                            function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit,
+                            const Destination *destination) {
+  assert((!destination || copies == 1) && "a destination is one block");
   int64_t bytes = tiles.packedBytes, capacity = kernels.getSharedScratchBytes() / bytes;
   auto emit = [&](Value first, Value columns, ArrayRef<SharedPanels> shared) {
     parallelBlocks(
-        {}, m, columns, copies,
-        [&](Block block, ArrayRef<Value> blocks) {
-          for (Value sums : blocks)
-            clear(sums, block.rows, block.columns);
+        {}, m, columns, destination ? 0 : copies,
+        [&](Block block, ArrayRef<Value> scratch) {
+          SmallVector<Value> blocks(scratch), overwrites(copies, destination ? destination->overwrites : e.bit(true));
+          if (destination)
+            blocks = {e.slice(destination->memref,
+                              {e.add(destination->firstRow, block.row), e.add(first, block.column)},
+                              {block.rows, block.columns})};
           for (size_t i = 0; i < products.size();) {
             const Product &product = products[i];
             SmallVector<Term> terms;
-            do
-              terms.push_back({blocks[products[i].accumulator], products[i].b.dropColumns(e, first),
-                               shared.empty() ? nullptr : &shared[i]});
-            while (++i < products.size() && sharesLeft(products[i], products[i - 1]));
-            accumulate(product.a.dropRows(e, block.row), terms, block.column, block.rows, block.columns, product.depth);
+            do {
+              int64_t accumulator = products[i].accumulator;
+              terms.push_back({blocks[accumulator], products[i].b.dropColumns(e, first),
+                               shared.empty() ? nullptr : &shared[i], overwrites[accumulator]});
+              overwrites[accumulator] = e.bit(false);
+            } while (++i < products.size() && sharesLeft(products[i], products[i - 1]));
+            accumulate(product.a.dropRows(e, block.row), terms, block.column, block.rows, block.columns, product.depth,
+                       isReadInPlace(product.a, n));
           }
           block.column = e.add(first, block.column);
           body(block, blocks);
@@ -366,7 +411,7 @@ static constexpr int64_t wantedItems = 10;
 void Gemm::parallelBlocks(Value count, Value m, Value n, int64_t copies,
                           function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit) {
   int64_t panel = unit ? unit : tiles.getPanel();
-  int64_t maxColumns = std::max<int64_t>(tiles.blockColumns / panel / copies, 1) * panel;
+  int64_t maxColumns = std::max<int64_t>(tiles.blockColumns / panel / std::max<int64_t>(copies, 1), 1) * panel;
   if (!count)
     count = e.index(1);
   // Blocks of about equal size, a multiple of the register tile.

@@ -57,13 +57,23 @@ public:
     Matrix a, b;
     mlir::Value depth;
   };
+  /// A matrix in which the sums grow themselves, instead of blocks of accumulators in scratch: element (0, 0) of the
+  /// product is [firstRow, 0].
+  struct Destination {
+    mlir::Value memref, firstRow;
+    mlir::Value overwrites; ///< i1: what is there does not count
+  };
+  /// Whether a memref is a good destination of products of so many columns: its elements are accumulators, no tile is
+  /// cut, and rows are short, as long rows of C meet in few sets of the first-level cache.
+  bool canGrowIn(mlir::Value memref, mlir::Value columns) const;
+
   /// One parallel phase over the blocks of an m x n matrix, or one for each part of its columns: the accumulators of a
   /// block hold the sums of their products, in order, when the body gets them. Right operands are packed once for all
   /// items where that pays (Analysis/TileSizes.h, SharedPacking). Blocks begin at multiples of `unit` columns, a
-  /// multiple of the panel (0: the panel).
+  /// multiple of the panel (0: the panel). With a destination the one accumulator is its block.
   void parallelProducts(mlir::Value m, mlir::Value n, int64_t copies, llvm::ArrayRef<Product> products,
                         llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body,
-                        int64_t unit = 0);
+                        int64_t unit = 0, const Destination *destination = nullptr);
 
   /// Visits a depth in parts that leave room for columns in the shared scratch: body(first, length). A depth of 0 is
   /// one part, too. For destinations that can keep the sums between the parts.
@@ -86,6 +96,12 @@ public:
     int64_t columns;
   };
 
+  /// A left operand as register tiles read it.
+  struct Left {
+    mlir::Value memref;
+    bool isPacked = true; ///< else rows where they lie
+  };
+
 private:
   /// Panels of a right operand in the shared scratch: for each blockDepth, panel after panel.
   struct SharedPanels {
@@ -98,11 +114,14 @@ private:
     mlir::Value block;
     Matrix b;
     const SharedPanels *shared;
+    mlir::Value overwrites; ///< i1: the block has nothing yet
   };
-  void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n,
-                  mlir::Value k);
-  mlir::Value packLeft(Matrix a, mlir::Value m, mlir::Value depth);
-  void accumulateOwnPanel(mlir::Value left, const Term &term, mlir::Value start, mlir::Value firstColumn,
+  void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value k,
+                  bool inPlace);
+  mlir::Value isFirst(const Term &term, mlir::Value start);
+  bool isReadInPlace(const Matrix &a, mlir::Value columns) const;
+  Left takeLeft(Matrix a, mlir::Value m, mlir::Value depth, bool inPlace);
+  void accumulateOwnPanel(const Left &left, const Term &term, mlir::Value start, mlir::Value firstColumn,
                           mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth);
   void packPanel(Matrix b, mlir::Value depth, mlir::Value n, mlir::Value panel);
   mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
@@ -153,10 +172,10 @@ void emitMatrixProduct(Emitter &e, const MatrixProduct &product, int64_t halves,
 mlir::Value loadOperandTile(Emitter &e, mlir::Value memref, mlir::Value row, mlir::Value column);
 mlir::Value loadPackedTile(Emitter &e, const GemmTiles &tiles, mlir::Value packed, mlir::Value number, int64_t half,
                            mlir::Value step);
-/// block[row.., column..] += A . panel for one register tile of AMX, of which 16 or 32 `rows` count: A is tile `number`
-/// of a packed block.
+/// block[row.., column..] += A . panel, or = where `overwrites` (i1) is true, for one register tile of AMX, of which 16
+/// or 32 `rows` count: A is tile `number` of a packed block.
 void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, mlir::Value a, mlir::Value number,
-                    mlir::Value panel, mlir::Value block, mlir::Value column, mlir::Value k);
+                    mlir::Value panel, mlir::Value block, mlir::Value column, mlir::Value k, mlir::Value overwrites);
 /// block[0..m, 0..k) = A[0..m, 0..k) expanded; rows of `block` have room for k rounded up to the lanes. The matrix is
 /// not transposed: copy A.transpose() to get the block the other way round.
 void emitPackRows(Emitter &e, KernelCache &kernels, Matrix a, mlir::Value m, mlir::Value k, mlir::Value block);

@@ -56,10 +56,13 @@ Value loadPackedTile(Emitter &e, const GemmTiles &tiles, Value packed, Value num
 }
 
 void emitMatrixTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Value a, Value number, Value panel, Value block,
-                    Value column, Value k) {
+                    Value column, Value k, Value overwrites) {
   MatrixProduct product{e.index(0), e.ceilDiv(k, tileDepth), panel,
                         [&](int64_t half, Value step) { return loadPackedTile(e, tiles, a, number, half, step); }};
-  emitMatrixProduct(e, product, rows / tileRows, /*overwrite=*/false, block, e.mul(number, tiles.rows), column);
+  auto emit = [&](bool overwrite) {
+    emitMatrixProduct(e, product, rows / tileRows, overwrite, block, e.mul(number, tiles.rows), column);
+  };
+  e.ifThen(overwrites, [&] { emit(true); }, [&] { emit(false); });
 }
 
 //===--- packing --------------------------------------------------------------------------------------------------===//
