@@ -2,7 +2,8 @@
 // RUN: bpt-opt %s --convert-bpt-to-vector=cpu=x86-64-v3 --canonicalize --split-input-file | FileCheck %s --check-prefix=AVX2 --implicit-check-not=memref.alloc "--implicit-check-not=vector<16xf32>"
 
 // Blocks of C in the scratch of a thread; the register tile carries 24 accumulators of 16 lanes, zero at the start of a depth
-// block and added to C at its end. Columns beyond the last whole vector are masked.
+// block and added to C at its end, or stored there by the first. Columns beyond the last whole vector are masked. So few columns do
+// not pay for a copy of the left operand.
 // CHECK: module attributes {bpt.thread_scratch = 356672 : i64}
 // CHECK-LABEL: func.func @rows(
 // CHECK: call @[[KERNEL:bpt_contraction_[0-9]+]](
@@ -10,8 +11,7 @@
 // CHECK: scf.forall
 // CHECK: %[[SCRATCH:.*]] = bpt.thread_scratch
 // CHECK: memref.view %[[SCRATCH]]
-// CHECK: call @bpt_clear_0
-// CHECK: call @bpt_pack_left_rows_0
+// CHECK: memref.subview %arg0
 // CHECK: call @bpt_pack_panel_0
 // CHECK: call @bpt_tiles_fetching_64_0
 // CHECK: vector.load %arg2
@@ -20,12 +20,15 @@
 // CHECK: vector.maskedload %arg2
 // CHECK: vector.maskedstore %arg2
 // CHECK: mapping = [#bpt.workers]
-// The left operand tile by tile: for each step of the depth the rows of the tile, 6 of a cache line's 16.
-// CHECK: func.func private @bpt_tiles_fetching_64_0(%{{.*}}: memref<21x128x6xf32, strided<[784, 6, 1]>>,
+// CHECK: func.func private @bpt_tiles_fetching_64_0(%{{.*}}: memref<?x?xf32, strided<[?, 1], offset: ?>>,
 // CHECK: scf.for
 // CHECK: %[[SUMS:.*]]:24 = scf.for {{.*}} iter_args(
 // CHECK-COUNT-96: vector.fma
 // CHECK: scf.yield
+// CHECK: scf.if
+// CHECK-COUNT-24: vector.store
+// CHECK: else
+// CHECK-COUNT-24: arith.addf
 // CHECK: scf.index_switch
 // AVX2: func.func private @bpt_tiles_fetching_16_0(
 // AVX2: :12 = scf.for {{.*}} iter_args(
@@ -38,13 +41,17 @@ func.func @rows(%a: memref<?x64xf32>, %b: memref<64x40xf32>, %c: memref<?x40xf32
 
 // -----
 
-// A fill of zeros just before is part of the product: C is not read.
+// A fill of zeros just before is part of the product: the first depth block overwrites C. Its rows are short and whole panels, so
+// that sums grow there and not in scratch.
 // CHECK-LABEL: func.func @after_fill(
 // CHECK-NOT: elementwise
 // CHECK: call @bpt_contraction_0
 // CHECK: func.func private @bpt_contraction_0(
 // CHECK-NOT: vector.load %arg2
-// CHECK: vector.store %{{.*}}, %arg2
+// CHECK: %[[BLOCK:.*]] = memref.subview %arg2
+// CHECK: %[[AS_BLOCK:.*]] = memref.cast %[[BLOCK]] :
+// CHECK: call @bpt_tiles_fetching_64_0({{.*}}, %[[AS_BLOCK]], {{.*}}, %true,
+// CHECK-NOT: vector.load %arg2
 // CHECK: mapping
 func.func @after_fill(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x64xf32>) {
   %zero = arith.constant 0.0 : f32

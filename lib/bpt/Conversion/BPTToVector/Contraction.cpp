@@ -146,12 +146,14 @@ public:
 
 private:
   void emitOne(Value m, Value n);
+  /// A constant where any operand knows it.
   Value getSize(unsigned dim) {
+    Value size;
     for (auto [memref, own] : llvm::zip_equal(memrefs, dims))
       for (auto [position, candidate] : llvm::enumerate(own))
-        if (candidate == dim)
-          return e.dim(memref, position);
-    llvm_unreachable("every loop dim addresses an operand");
+        if (candidate == dim && (!size || !cast<MemRefType>(memref.getType()).isDynamicDim(position)))
+          size = e.dim(memref, position);
+    return size;
   }
   Value getSize(ArrayRef<unsigned> several) {
     Value size = e.index(1);
