@@ -3,15 +3,15 @@
 // RUN: not bpt-opt %s --bpt-tile-blocks=cpu=z80 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // UNKNOWN: expected cpu to be one of native, native+amx, native-amx, x86-64-v4, x86-64-v4+amx, x86-64-v3, x86-64, sm_90a, but got 'z80'
 
-// The workspace holds the hidden of a chunk: min(rows, 480) * 256 elements of four bytes.
+// The workspace holds the hidden of a chunk: min(rows, 832) * 256 elements of four bytes.
 // CHECK: module attributes {bpt.shared_scratch = 0 : i64, bpt.thread_scratch = 356672 : i64}
 // CHECK-LABEL: func.func @dynamic_rows(
 // CHECK: %[[ROWS:.*]] = tensor.dim
-// CHECK: %[[CHUNK:.*]] = arith.minsi %{{.*}}, %c480
+// CHECK: %[[CHUNK:.*]] = arith.minsi %{{.*}}, %c832
 // CHECK: %[[W:.*]] = tensor.empty(%{{.*}}) : tensor<?xi8>
-// CHECK: bpt.feed_forward {schedule = #bpt.schedule<{rows = 480 : i64}>}
+// CHECK: bpt.feed_forward {schedule = #bpt.schedule<{rows = 832 : i64}>}
 // CHECK-SAME: workspace(%[[W]] : tensor<?xi8>)
-// REMARK: rows = 480, workspace {{.*}} bytes, scratch of each thread 356672 bytes (rows of the hidden
+// REMARK: rows = 832, workspace {{.*}} bytes, scratch of each thread 356672 bytes (rows of the hidden
 func.func @dynamic_rows(%x: tensor<2x?x64xf32>, %w1: tensor<64x256xf32>, %w2: tensor<256x64xf32>, %o: tensor<2x?x64xf32>)
     -> tensor<2x?x64xf32> {
   %y = bpt.feed_forward ins(%x : tensor<2x?x64xf32>) up(%w1 : tensor<64x256xf32>) down(%w2 : tensor<256x64xf32>)

@@ -123,13 +123,12 @@ static SizeFormula ifSeveral(const SizeFormula &chunks, const SizeFormula &bytes
 
 //===--- feed-forward ---------------------------------------------------------------------------------------------===//
 
-/// The hidden of one chunk of rows takes half as much as a weight per stored copy, within these bounds: large enough
-/// that weight gradients, which are read and written once a chunk, cost little beside the products (less where they
-/// stay in a cache), small beside the activations of a layer.
-static constexpr int64_t leastHiddenBytes = 1 << 19, mostHiddenBytes = 8 << 20;
-/// The chunks are multiples of this: whole blocks of C, or halves where blocks are large. Chunks fix the order of sums
-/// over rows.
-static constexpr int64_t hiddenRowStep = 96, mostHiddenRows = 1536;
+/// The hidden of one chunk of rows takes three quarters of a weight, in the gradient each of its copies half a weight:
+/// weights, which are read and written once a chunk, cost little beside the products then, and the chunk little beside
+/// the activations of a layer. Small weights stay in a cache; all copies take so much there.
+static constexpr int64_t smallWeightBytes = 2 << 20, smallHiddenBytes = 832 << 10, mostHiddenBytes = 8 << 20;
+/// The chunks are multiples of this. Chunks fix the order of sums over rows.
+static constexpr int64_t hiddenRowStep = 8, mostHiddenRows = 1536;
 
 static int64_t getHiddenColumns(Operation *op) {
   auto columns = [&](auto ffn) {
@@ -152,7 +151,11 @@ int64_t getFeedForwardRows(Operation *op, const TargetInfo &target) {
   int64_t rowBytes = std::max<int64_t>(columns * getElementBytes(op->getOperand(0)), 1);
   int64_t width = cast<ShapedType>(getHiddenInput(op).getType()).getShape().back();
   int64_t weight = ShapedType::isDynamic(width) ? 2 * mostHiddenBytes : width * rowBytes;
-  int64_t rows = std::clamp(weight / 2, leastHiddenBytes, mostHiddenBytes) / rowBytes;
+  bool isGrad = isa<FeedForwardGradOp>(op);
+  int64_t bytes = weight <= smallWeightBytes ? smallHiddenBytes / (isGrad ? 2 : 1)
+                  : isGrad                   ? weight / 2
+                                             : weight / 4 * 3;
+  int64_t rows = std::min(bytes, mostHiddenBytes) / rowBytes;
   return std::clamp<int64_t>(rows / hiddenRowStep, 1, mostHiddenRows / hiddenRowStep) * hiddenRowStep;
 }
 
