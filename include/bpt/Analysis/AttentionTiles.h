@@ -106,12 +106,12 @@ struct AttentionScratch {
 /// Scratch bytes a thread needs for the kernel of the op.
 int64_t getAttentionScratchBytes(AttentionOp op, const TargetInfo &target);
 int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target);
-/// Whether dquery is summed in the workspace and rounded once: the keys of a head are shared by work items, or dquery
-/// has a narrower type than the sum.
-bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles);
+/// How many of the items that share the keys of a head sum dquery in the workspace: all but the first, which adds to
+/// the result itself; all where the result has a narrower type than the sum and is rounded once.
+int64_t getQuerySums(AttentionGradOp op, const AttentionTiles &tiles);
 /// Workspace of bpt.attention: where keys are shared, unscaled sums `[splits][B,H,S][D]`, then maxima and sums of exponentials
 /// `[splits][B,H,S]`.
 SizeFormula getAttentionWorkspaceBytes(AttentionOp op, const TargetInfo &target);
-/// Workspace of bpt.attention_grad: delta `[B,H,S]`, then sums of dquery `[splits][B,S,H,D]` where there are any.
+/// Workspace of bpt.attention_grad: delta `[B,H,S]`, then sums of dquery `[getQuerySums][B,S,H,D]`.
 SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &target);
 } // namespace bpt

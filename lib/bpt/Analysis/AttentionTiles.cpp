@@ -76,8 +76,12 @@ static AttentionTiles getTiles(OpTy op, const TargetInfo &target, int64_t querie
 // The results of a row depend on keyBlock of the forward (when the running maximum moves), and on nothing else here:
 // the gradients are chains of multiply-adds in ascending order, however they are cut.
 
-/// As many work items at least, where there are keys enough: several for each of a few threads.
-static constexpr int64_t wantedItems = 8;
+/// Fewer work items than this leave a few threads unevenly busy: keys are shared then, by so many items.
+static constexpr int64_t fewItems = 8, wantedItems = 12;
+/// How many items share the keys of each of `planes` heads, where there are keys enough.
+static int64_t getSplits(int64_t planes, int64_t wanted) {
+  return planes >= fewItems ? 1 : llvm::divideCeil(wanted, std::max<int64_t>(planes, 1));
+}
 
 AttentionTiles AttentionTiles::getForward(AttentionOp op, const TargetInfo &target) {
   AttentionTiles tiles = getTiles(op, target, 192, 96);
@@ -87,7 +91,7 @@ AttentionTiles AttentionTiles::getForward(AttentionOp op, const TargetInfo &targ
   bool oneBlock = !ShapedType::isDynamic(queries) && queries <= tiles.queryBlock;
   if (!oneBlock || query.isDynamicDim(0) || query.isDynamicDim(2) || op.hasProbabilities())
     return tiles;
-  tiles.splits = llvm::divideCeil(wantedItems, std::max<int64_t>(query.getDimSize(0) * query.getDimSize(2), 1));
+  tiles.splits = getSplits(query.getDimSize(0) * query.getDimSize(2), fewItems);
   if (!ShapedType::isDynamic(keys)) // two steps at least for each
     tiles.splits = std::clamp<int64_t>(llvm::divideCeil(keys, 2 * tiles.keyBlock), 1, tiles.splits);
   return tiles;
@@ -106,7 +110,7 @@ AttentionTiles AttentionTiles::getGradient(AttentionGradOp op, const TargetInfo 
     tiles.keyBlock = std::min<int64_t>(tiles.keyBlock, 96);
   auto key = cast<ShapedType>(op.getKey().getType());
   auto known = [&](int64_t dim) { return key.isDynamicDim(dim) ? 1 : std::max<int64_t>(key.getDimSize(dim), 1); };
-  tiles.splits = llvm::divideCeil(wantedItems, known(0) * known(2));
+  tiles.splits = getSplits(known(0) * known(2), wantedItems);
   if (!key.isDynamicDim(1))
     tiles.splits = std::clamp<int64_t>(llvm::divideCeil(key.getDimSize(1), tiles.keyBlock), 1, tiles.splits);
   return tiles;
@@ -194,8 +198,9 @@ int64_t getAttentionScratchBytes(AttentionGradOp op, const TargetInfo &target) {
   return std::max(bytes, AttentionScratch::getBiasGradient(bias, features).bytes);
 }
 
-bool hasQuerySums(AttentionGradOp op, const AttentionTiles &tiles) {
-  return tiles.splits > 1 || getElementTypeOrSelf(op.getOuts()[0].getType()).getIntOrFloatBitWidth() / 8 != tiles.bytes;
+int64_t getQuerySums(AttentionGradOp op, const AttentionTiles &tiles) {
+  bool isNarrow = getElementTypeOrSelf(op.getOuts()[0].getType()).getIntOrFloatBitWidth() / 8 != tiles.bytes;
+  return isNarrow ? tiles.splits : tiles.splits - 1;
 }
 
 SizeFormula getAttentionWorkspaceBytes(AttentionOp op, const TargetInfo &target) {
@@ -212,7 +217,7 @@ SizeFormula getAttentionWorkspaceBytes(AttentionGradOp op, const TargetInfo &tar
   SizeFormula rows =
       getOperandDim(op, op.getQuery(), 0) * getOperandDim(op, op.getQuery(), 1) * getOperandDim(op, op.getQuery(), 2);
   SizeFormula delta = alignSection(rows * tiles.bytes);
-  return hasQuerySums(op, tiles) ? delta + rows * (tiles.splits * tiles.headDim * tiles.bytes) : delta;
+  return delta + rows * (getQuerySums(op, tiles) * tiles.headDim * tiles.bytes);
 }
 
 } // namespace bpt

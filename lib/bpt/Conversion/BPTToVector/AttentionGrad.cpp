@@ -31,9 +31,8 @@ public:
   }
 
   void emitDelta();
-  /// dkey, dvalue, and dquery: added at once, or to the sums of the work items.
-  void emitGradients(const AttentionTiles &tiles, bool hasSums);
-  void emitQuerySums(const AttentionTiles &tiles);
+  /// dkey, dvalue, and dquery: the last `sums` shares of the keys sum it in the workspace.
+  void emitGradients(const AttentionTiles &tiles, int64_t sums);
   void emitBiasGradient(const AttentionTiles &tiles);
 
 private:
@@ -51,11 +50,17 @@ private:
   /// dbias += a block [keys][queries] of gradients of scores, summed where dbias has one row or column. `block`: batch,
   /// head, blocks of queries and keys.
   void addBias(Value gradients, ArrayRef<Value> block);
-  /// The sum of dquery of share number `split` of the keys: [B, S, H, D] in the workspace.
-  Value getQuerySum(Value split);
+  /// What a share of the keys adds dquery to, and times what.
+  struct QuerySum {
+    Value memref, factor;
+  };
+  /// Sum `number` of dquery in the workspace: [B, S, H, D].
+  Value getQuerySum(Value number);
+  QuerySum takeQuerySum(Value split, int64_t sums);
+  void emitQuerySums(int64_t sums);
   /// One block of keys: its products with all queries that see it, of all heads of the group.
-  void emitKeyBlock(Value k0, Value dquery, double factor);
-  void emitStep(Value head, Value q0, Value dquery, double factor);
+  void emitKeyBlock(Value k0, const QuerySum &dquery);
+  void emitStep(Value head, Value q0, const QuerySum &dquery);
 
   AttentionScores &s;
   Emitter &e;
@@ -193,55 +198,76 @@ void AttentionBackward::emitGradientTiles(Value panel, BlockRange range, bool ke
 
 //===-- Passes --------------------------------------------------------------------------------------------------===//
 
-Value AttentionBackward::getQuerySum(Value split) {
+Value AttentionBackward::getQuerySum(Value number) {
   int64_t columns = s.tiles.headDim, bytes = e.accumulator.getIntOrFloatBitWidth() / 8;
   Value size = e.mul(e.mul(e.mul(s.batch, s.queries), s.heads), columns * bytes);
-  return e.view(o.workspace, e.add(sumsOffset, e.mul(split, size)),
+  return e.view(o.workspace, e.add(sumsOffset, e.mul(number, size)),
                 {ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, columns},
                 {s.batch, s.queries, s.heads}, e.accumulator);
 }
 
-void AttentionBackward::emitGradients(const AttentionTiles &tiles, bool hasSums) {
+/// The sum of a share of the keys, zero for the heads of this item.
+AttentionBackward::QuerySum AttentionBackward::takeQuerySum(Value split, int64_t sums) {
+  Value scale = e.scalar(s.attributes.scale), one = e.scalar(1);
+  if (sums == 0)
+    return {o.dquery, scale};
+  bool addsAtOnce = sums < s.tiles.splits;
+  Value isFirst = addsAtOnce ? e.equal(split, e.index(0)) : e.bit(false);
+  Value sum = getQuerySum(addsAtOnce ? e.sub(e.max(split, 1), 1) : split);
+  auto clear = [&] {
+    e.loop(e.index(0), s.queries, 1, [&](Value row) {
+      e.loop(s.h, e.add(s.h, e.div(s.heads, s.groups)), 1, [&](Value head) {
+        e.columns(e.index(s.tiles.headDim),
+                  [&](Value d, Value mask) { e.store(e.splat(0), sum, {s.b, row, head, d}, mask); });
+      });
+    });
+  };
+  e.ifThen(isFirst, [] {}, clear);
+  if (!addsAtOnce)
+    return {sum, one};
+  constexpr int64_t any = ShapedType::kDynamic;
+  auto layout = StridedLayoutAttr::get(e.getContext(), any, {any, any, any, 1});
+  auto type = MemRefType::get({any, any, any, s.tiles.headDim}, e.accumulator, layout);
+  auto cast = [&](Value memref) { return memref::CastOp::create(e, type, memref).getResult(); };
+  return {e.select(isFirst, cast(o.dquery), cast(sum)), e.select(isFirst, scale, one)};
+}
+
+void AttentionBackward::emitGradients(const AttentionTiles &tiles, int64_t sums) {
   AttentionScratch layout = AttentionScratch::getGradient(tiles, features);
   s.tiles = tiles;
-  Value planes = e.mul(s.batch, s.groups), share = e.mul(e.ceilDiv(s.getKeyBlocks(), tiles.splits), tiles.keyBlock);
-  e.parallel(e.mul(planes, tiles.splits), [&](Value item) {
+  Value planes = e.mul(s.batch, s.groups);
+  // Of the keys that any query sees.
+  auto [visible, end] = s.getKeysOfAllQueries();
+  Value blocks = e.ceilDiv(e.sub(e.max(end, visible), visible), tiles.keyBlock);
+  Value share = e.mul(e.ceilDiv(blocks, tiles.splits), tiles.keyBlock);
+  e.parallel(e.mul(planes, tiles.splits), [&, visible = visible, end = end](Value item) {
     s.takeScratch(tiles, features, layout);
     // The first keys are seen by the most queries under a causal mask: long items first.
     Value plane = e.rem(item, planes), split = e.div(item, planes), heads = e.div(s.heads, s.groups);
     s.setHead(e.div(plane, s.groups), e.mul(e.rem(plane, s.groups), heads));
-    Value dquery = o.dquery;
-    if (hasSums) {
-      dquery = getQuerySum(split);
-      e.loop(e.index(0), s.queries, 1, [&](Value row) {
-        e.loop(s.h, e.add(s.h, heads), 1, [&](Value head) {
-          e.columns(e.index(tiles.headDim),
-                    [&](Value d, Value mask) { e.store(e.splat(0), dquery, {s.b, row, head, d}, mask); });
-        });
-      });
-    }
-    Value begin = e.mul(split, share), end = e.min(e.add(begin, share), s.keys);
-    e.loop(begin, end, tiles.keyBlock, [&](Value k0) { emitKeyBlock(k0, dquery, hasSums ? 1 : s.attributes.scale); });
+    QuerySum dquery = takeQuerySum(split, sums);
+    Value begin = e.add(visible, e.mul(split, share));
+    e.loop(begin, e.min(e.add(begin, share), end), tiles.keyBlock, [&](Value k0) { emitKeyBlock(k0, dquery); });
   });
-  if (hasSums)
-    emitQuerySums(tiles);
+  if (sums)
+    emitQuerySums(sums);
 }
 
-void AttentionBackward::emitKeyBlock(Value k0, Value dquery, double factor) {
+void AttentionBackward::emitKeyBlock(Value k0, const QuerySum &dquery) {
   Value first = s.h, heads = e.div(s.heads, s.groups);
   loadKeys(k0);
   clear(s.dkey, s.keyCount, s.tiles.getPaddedDim());
   clear(s.dvalue, s.keyCount, s.tiles.getPaddedDim());
   auto [begin, end] = s.getQueriesOfKeys();
   e.loop(first, e.add(first, heads), 1, [&, begin = begin, end = end](Value head) {
-    e.loop(begin, end, s.tiles.queryBlock, [&](Value q0) { emitStep(head, q0, dquery, factor); });
+    e.loop(begin, end, s.tiles.queryBlock, [&](Value q0) { emitStep(head, q0, dquery); });
   });
   s.h = first;
   addRows(s.dkey, o.dkey, s.g, k0, s.keyCount, s.attributes.scale);
   addRows(s.dvalue, o.dvalue, s.g, k0, s.keyCount, 1);
 }
 
-void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double factor) {
+void AttentionBackward::emitStep(Value head, Value q0, const QuerySum &dquery) {
   s.h = head;
   s.setQueries(e.div(q0, s.tiles.queryBlock));
   loadQueries();
@@ -266,7 +292,7 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
   }
   auto fetch = [&](Value number, Value count) {
     // What comes next: the sums of these queries, and the next block of queries.
-    s.fetchShare(dquery, head, q0, s.tiles.queryBlock, number, count);
+    s.fetchShare(dquery.memref, head, q0, s.tiles.queryBlock, number, count);
     for (Value memref : {s.o.query, o.dout})
       s.fetchShare(memref, head, e.add(q0, s.tiles.queryBlock), s.tiles.queryBlock, number, count);
   };
@@ -274,22 +300,22 @@ void AttentionBackward::emitStep(Value head, Value q0, Value dquery, double fact
   s.addKeyProducts(s.gradient, s.tiles.isMatrix ? s.keyColumns : s.key, /*overwrite=*/true);
   s.visitAccumulator([&](Value row, Value d, Value vector, Value mask) {
     Value at[] = {s.b, e.add(q0, row), head, d};
-    e.store(e.fma(vector, e.splat(factor), e.load(dquery, at, mask)), dquery, at, mask);
+    e.store(e.fma(vector, e.broadcast(dquery.factor), e.load(dquery.memref, at, mask)), dquery.memref, at, mask);
   });
 }
 
-/// dquery += scale * (sum of the shares, in their order).
-void AttentionBackward::emitQuerySums(const AttentionTiles &tiles) {
+/// dquery += scale * (sums of the shares, in their order).
+void AttentionBackward::emitQuerySums(int64_t sums) {
   Value rows = e.mul(s.batch, s.queries);
-  parallelRows(e, rows, e.mul(s.heads, tiles.headDim), [&](Value row) {
+  parallelRows(e, rows, e.mul(s.heads, s.tiles.headDim), [&](Value row) {
     Value b = e.div(row, s.queries), i = e.rem(row, s.queries);
-    SmallVector<Value> sums;
-    for (int64_t split = 0; split < tiles.splits; ++split)
-      sums.push_back(getQuerySum(e.index(split)));
+    SmallVector<Value> terms;
+    for (int64_t number = 0; number < sums; ++number)
+      terms.push_back(getQuerySum(e.index(number)));
     e.loop(e.index(0), s.heads, 1, [&](Value head) {
-      e.columns(e.index(tiles.headDim), [&](Value d, Value mask) {
-        Value at[] = {b, i, head, d}, total = e.load(sums[0], at, mask);
-        for (Value sum : ArrayRef(sums).drop_front())
+      e.columns(e.index(s.tiles.headDim), [&](Value d, Value mask) {
+        Value at[] = {b, i, head, d}, total = e.load(terms[0], at, mask);
+        for (Value sum : ArrayRef(terms).drop_front())
           total = e.addf(total, e.load(sum, at, mask));
         e.store(e.fma(total, e.splat(s.attributes.scale), e.load(o.dquery, at, mask)), o.dquery, at, mask);
       });
@@ -427,7 +453,7 @@ LogicalResult lowerAttentionGrad(AttentionGradOp op, KernelCache &kernels) {
         AttentionScores scores(e, kernels, getAttentionAttributes(op), inputs);
         AttentionBackward backward(scores, gradients, features, addsBias);
         backward.emitDelta();
-        backward.emitGradients(tiles, hasQuerySums(op, tiles));
+        backward.emitGradients(tiles, getQuerySums(op, tiles));
         if (features.bias && !addsBias)
           backward.emitBiasGradient(biasTiles);
         return success();

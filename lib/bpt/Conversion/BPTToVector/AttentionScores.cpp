@@ -169,9 +169,11 @@ void AttentionScores::fetchShare(Value memref, Value head, Value begin, int64_t 
 
 //===-- Visibility ----------------------------------------------------------------------------------------------===//
 
-BlockRange AttentionScores::getKeysOfQueries() {
-  auto [begin, end] =
-      attributes.mask.buildColumnBounds(e, e.getLoc(), globalRow(q0), globalRow(e.add(q0, queryCount)), keys);
+BlockRange AttentionScores::getKeysOfQueries() { return getKeysOfQueries(q0, e.add(q0, queryCount)); }
+BlockRange AttentionScores::getKeysOfAllQueries() { return getKeysOfQueries(e.index(0), queries); }
+
+BlockRange AttentionScores::getKeysOfQueries(Value first, Value last) {
+  auto [begin, end] = attributes.mask.buildColumnBounds(e, e.getLoc(), globalRow(first), globalRow(last), keys);
   return {e.mul(e.div(begin, tiles.keyBlock), tiles.keyBlock), end};
 }
 

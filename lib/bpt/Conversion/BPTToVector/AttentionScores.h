@@ -100,6 +100,7 @@ public:
   /// All keys some query of the block may see, from a multiple of the key block: blocks of keys lie at the same places
   /// for every query, whatever the blocks of queries are.
   BlockRange getKeysOfQueries();
+  BlockRange getKeysOfAllQueries();
   /// All queries that may see some key of the block, from a multiple of the query block.
   BlockRange getQueriesOfKeys();
 
@@ -152,6 +153,7 @@ public:
 private:
   Value scratchBytes;
   AttentionScratch layout;
+  BlockRange getKeysOfQueries(Value first, Value last);
   Value getBlock(int64_t offset, int64_t rows, int64_t columns, mlir::Type element = {});
   /// Rows [begin, begin + count) of a head to a block of scratch.
   void copyRows(Value memref, Value head, Value begin, Value count, Value block);
