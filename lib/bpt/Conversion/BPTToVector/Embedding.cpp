@@ -92,6 +92,17 @@ struct EmbeddingGradient {
     e.store(loop.getResult(1), dtable, {id, column}, mask);
   }
 
+  /// Fetches columns [begin, end) of the row of the table that the k-th list is added to: the processor cannot guess
+  /// it.
+  void emitFetch(const TokenLists &lists, Value k, Value rows, Value begin, Value end) const {
+    int64_t line = 64 * 8 / cast<MemRefType>(dtable.getType()).getElementTypeBitWidth();
+    Value id = loadId(e, ids, e.rowIndices(dout, load(lists.first, k)), rows);
+    e.loop(begin, end, line, [&](Value column) {
+      memref::PrefetchOp::create(e, dtable, ValueRange{id, column}, /*isWrite=*/true, /*localityHint=*/3,
+                                 /*isDataCache=*/true);
+    });
+  }
+
   void emit() const {
     Value tokens = e.rows(dout), rows = e.dim(dtable, 0), columns = e.dim(dtable, 1);
     tokens = e.select(e.equal(rows, e.index(0)), e.index(0), tokens);
@@ -101,10 +112,11 @@ struct EmbeddingGradient {
     Value parts = e.ceilDiv(columns, columnsOfItem);
     e.parallel(e.mul(e.min(tokens, rows), parts), [&](Value item) {
       Value k = e.div(item, parts), begin = e.mul(e.rem(item, parts), columnsOfItem);
-      e.ifThen(e.less(k, load(lists.count, e.index(0))), [&] {
+      Value end = e.min(e.add(begin, columnsOfItem), columns), count = load(lists.count, e.index(0));
+      e.ifThen(e.less(k, count), [&] {
+        emitFetch(lists, e.min(e.add(k, 1), e.sub(count, 1)), rows, begin, end);
         Value token = load(lists.first, k), id = loadId(e, ids, e.rowIndices(dout, token), rows);
-        visitColumns(e, begin, e.min(e.add(begin, columnsOfItem), columns),
-                     [&](Value column, Value mask) { emitSum(lists, token, id, column, mask); });
+        visitColumns(e, begin, end, [&](Value column, Value mask) { emitSum(lists, token, id, column, mask); });
       });
     });
   }
