@@ -2,8 +2,8 @@
 // RUN: bpt-opt %s --convert-bpt-to-vector=cpu=x86-64-v3 --canonicalize --split-input-file | FileCheck %s --check-prefix=AVX2 --implicit-check-not=memref.alloc "--implicit-check-not=vector<16xf32>"
 
 // Blocks of C in the scratch of a thread; the register tile carries 24 accumulators of 16 lanes, zero at the start of a depth
-// block and added to C at its end, or stored there by the first. Columns beyond the last whole vector are masked. So few columns do
-// not pay for a copy of the left operand.
+// block and added to C at its end, or stored there by the first. Its loop fetches lines of the next panel and of C. Columns
+// beyond the last whole vector are masked. So few columns do not pay for a copy of the left operand.
 // CHECK: module attributes {bpt.thread_scratch = 356672 : i64}
 // CHECK-LABEL: func.func @rows(
 // CHECK: call @[[KERNEL:bpt_contraction_[0-9]+]](
@@ -13,16 +13,17 @@
 // CHECK: memref.view %[[SCRATCH]]
 // CHECK: memref.subview %arg0
 // CHECK: call @bpt_pack_panel_0
-// CHECK: call @bpt_tiles_fetching_64_0
+// CHECK: call @bpt_tiles_fetching_64_fetching_64_0
 // CHECK: vector.load %arg2
 // CHECK: vector.store %{{.*}}, %arg2
 // CHECK: vector.create_mask
 // CHECK: vector.maskedload %arg2
 // CHECK: vector.maskedstore %arg2
 // CHECK: mapping = [#bpt.workers]
-// CHECK: func.func private @bpt_tiles_fetching_64_0(%{{.*}}: memref<?x?xf32, strided<[?, 1], offset: ?>>,
+// CHECK: func.func private @bpt_tiles_fetching_64_fetching_64_0(%{{.*}}: memref<?x?xf32, strided<[?, 1], offset: ?>>,
 // CHECK: scf.for
 // CHECK: %[[SUMS:.*]]:24 = scf.for {{.*}} iter_args(
+// CHECK-COUNT-2: memref.prefetch
 // CHECK-COUNT-96: vector.fma
 // CHECK: scf.yield
 // CHECK: scf.if
@@ -67,7 +68,7 @@ func.func @after_fill(%a: memref<?x64xf32>, %b: memref<64x64xf32>, %c: memref<?x
 // CHECK: func.func private @bpt_contraction_0(%[[X:.*]]: memref<?x?x48xbf16, strided<[?, ?, 1], offset: ?>>,
 // CHECK: func.func private @bpt_pack_left_columns_0(
 // CHECK: arith.remui
-// CHECK: func.func private @bpt_tiles_fetching_64_0(
+// CHECK: func.func private @bpt_tiles_fetching_64_fetching_64_0(
 func.func @weight_gradient(%x: memref<2x32x48xbf16, strided<[6144, 48, 1], offset: ?>>, %dy: memref<2x32x80xbf16>,
                            %dw: memref<48x80xf32>) {
   linalg.contract indexing_maps = [affine_map<(e, f, b, s) -> (b, s, e)>, affine_map<(e, f, b, s) -> (b, s, f)>,
@@ -120,10 +121,10 @@ func.func @lengths(%a: memref<10x64xf32>, %b: memref<64x64xf32>, %c: memref<10x6
 // CHECK: scf.forall
 // CHECK: scf.if %[[PACKS]]
 // CHECK: memref.view %[[BYTES]]
-// CHECK: call @bpt_tiles_fetching_128_fetching_64_0
+// CHECK: call @bpt_tiles_fetching_128_fetching_64_fetching_64_0
 // CHECK: } else {
 // CHECK: call @bpt_pack_panel_0
-// CHECK: call @bpt_tiles_fetching_64_0
+// CHECK: call @bpt_tiles_fetching_64_fetching_64_0
 module attributes {bpt.shared_scratch = 3145728 : i64} {
   func.func @shared_panels(%a: memref<?x512xf32>, %b: memref<512x1024xf32>, %c: memref<?x1024xf32>) {
     linalg.matmul ins(%a, %b : memref<?x512xf32>, memref<512x1024xf32>) outs(%c : memref<?x1024xf32>)

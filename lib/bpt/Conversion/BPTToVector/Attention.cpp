@@ -108,10 +108,11 @@ private:
     Emitter::Values done = e.choose(
         holds(isKnown),
         [&] {
-          Emitter::Values sums = s.emitScores(panel, range, zeros, [&](Value row, ValueRange z, ValueRange sums) {
-            fetchNextKeys(panel, row);
+          auto exponentiate = [&](Value row, ValueRange z, ValueRange sums) {
             return emitExponentials(panel, row, z, reference, sums);
-          });
+          };
+          Emitter::Values sums =
+              s.emitScores(panel, range, zeros, exponentiate, [&](Value row) { return getNextKeys(panel, row); });
           Value isBounded;
           for (int64_t v = 0; v < vectors; ++v)
             isBounded = all(isBounded, e.compareFloat(arith::CmpFPredicate::OLT, sums[v], e.splat(largestSum)));
@@ -123,13 +124,15 @@ private:
     e.ifThen(done[0], [] {}, [&] { emitNewReference(panel, range); });
   }
 
-  /// Each tile fetches its share of the next block of keys and values.
-  void fetchNextKeys(Value panel, Value row) {
+  /// The share of a tile of the next block of keys and values.
+  SmallVector<TileFetch> getNextKeys(Value panel, Value row) {
     Value tiles = e.ceilDiv(s.keyCount, s.tiles.rows);
     Value number = e.add(e.mul(panel, tiles), e.div(row, s.tiles.rows)), shares = e.mul(s.getPanelCount(), tiles);
     Value next = e.add(s.k0, s.tiles.keyBlock);
+    SmallVector<TileFetch> fetches;
     for (Value memref : {s.o.key, s.o.value})
-      s.fetchShare(memref, s.g, next, s.tiles.keyBlock, number, shares);
+      fetches.emplace_back(e, s.getFetch(memref, s.g, next, s.tiles.keyBlock), number, shares);
+    return fetches;
   }
 
   Value all(Value a, Value b) { return a ? Value(arith::AndIOp::create(e, a, b)) : b; }

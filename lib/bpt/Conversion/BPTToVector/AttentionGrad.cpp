@@ -290,13 +290,12 @@ void AttentionBackward::emitStep(Value head, Value q0, const QuerySum &dquery) {
     addBias(s.gradient, {type.getDimSize(0) == 1 ? e.index(0) : s.b, type.getDimSize(1) == 1 ? e.index(0) : head,
                          e.div(q0, s.tiles.queryBlock), e.div(s.k0, s.tiles.keyBlock)});
   }
-  auto fetch = [&](Value number, Value count) {
-    // What comes next: the sums of these queries, and the next block of queries.
-    s.fetchShare(dquery.memref, head, q0, s.tiles.queryBlock, number, count);
-    for (Value memref : {s.o.query, o.dout})
-      s.fetchShare(memref, head, e.add(q0, s.tiles.queryBlock), s.tiles.queryBlock, number, count);
-  };
-  s.addQueryProducts({{s.scores, s.doutRows, s.dvalue}, {s.gradient, s.queryRows, s.dkey}}, fetch);
+  // What comes next: the sums of these queries, and the next block of queries.
+  int64_t count = s.tiles.queryBlock;
+  Value next = e.add(q0, count);
+  s.addQueryProducts({{s.scores, s.doutRows, s.dvalue}, {s.gradient, s.queryRows, s.dkey}},
+                     {s.getFetch(dquery.memref, head, q0, count), s.getFetch(s.o.query, head, next, count),
+                      s.getFetch(o.dout, head, next, count)});
   s.addKeyProducts(s.gradient, s.tiles.isMatrix ? s.keyColumns : s.key, /*overwrite=*/true);
   s.visitAccumulator([&](Value row, Value d, Value vector, Value mask) {
     Value at[] = {s.b, e.add(q0, row), head, d};

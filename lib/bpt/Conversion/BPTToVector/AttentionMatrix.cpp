@@ -62,7 +62,7 @@ void AttentionScores::packMatrixKeys(bool forGradient) {
 //===--- products -------------------------------------------------------------------------------------------------===//
 
 Emitter::Values AttentionScores::emitMatrixProducts(Value left, Value packed, BlockRange range, ValueRange carried,
-                                                    TileBody body) {
+                                                    TileBody body, TileFetches fetches) {
   GemmTiles gemm = getMatrixTiles(tiles.getPaddedDim());
   return e.loop(e.div(range.begin, step), e.ceilDiv(range.end, step), 1, carried, [&](Value tile, ValueRange before) {
     MatrixProduct product{e.index(0), e.index(tiles.getPaddedDim() / step), packed, [&](int64_t half, Value depth) {
@@ -72,6 +72,9 @@ Emitter::Values AttentionScores::emitMatrixProducts(Value left, Value packed, Bl
     Value first = e.mul(tile, step);
     Value begin = e.sub(e.max(range.begin, first), first), end = e.sub(e.min(range.end, e.add(first, step)), first);
     return e.loop(begin, end, tiles.rows, before, [&](Value row, ValueRange carried) {
+      if (fetches)
+        for (const TileFetch &fetch : fetches(e.add(first, row)))
+          fetch.emitFrom(e, e.index(0));
       Emitter::Values sums;
       for (int64_t r = 0; r < tiles.rows; ++r)
         for (int64_t v = 0; v < getVectors(); ++v)

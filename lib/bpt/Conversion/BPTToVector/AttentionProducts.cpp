@@ -9,12 +9,15 @@ namespace bpt {
 //===-- Products over keys or queries ---------------------------------------------------------------------------===//
 
 void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
-                                     bool overwrite) {
+                                     bool overwrite, ArrayRef<TileFetch> fetches) {
   int64_t rows = tiles.rows, all = tiles.getPaddedDim() / tiles.lanes;
   // D in register tiles of about equal width: 80 is 48 + 32, not 64 + 16.
   int64_t parts = (all + getVectors() - 1) / getVectors(), wide = (all + parts - 1) / parts,
           wideParts = all - parts * (wide - 1);
-  auto emit = [&](int64_t vectors, Value column) {
+  Value steps = e.div(e.sub(end, begin), tileUnroll);
+  for (const TileFetch &fetch : fetches)
+    fetch.emitFrom(e, e.mul(steps, parts));
+  auto emit = [&](int64_t vectors, Value column, Value part) {
     SmallVector<Value> init, numbers, columns;
     for (int64_t r = 0; r < rows; ++r)
       numbers.push_back(e.add(row, r));
@@ -28,16 +31,20 @@ void AttentionScores::emitRowProduct(Value left, bool byStep, Value right, Value
         [&](int64_t r, Value step) {
           return e.loadScalar(left, byStep ? ValueRange{step, numbers[r]} : ValueRange{numbers[r], step});
         },
-        [&](Value step, int64_t v) { return e.load(right, {step, columns[v]}); });
+        [&](Value step, int64_t v) { return e.load(right, {step, columns[v]}); },
+        [&](Value step) {
+          for (const TileFetch &fetch : fetches)
+            fetch.emitLine(e, e.add(e.mul(part, steps), e.div(e.sub(step, begin), tileUnroll)));
+        });
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t v = 0; v < vectors; ++v)
         e.store(sums[r * vectors + v], out, {numbers[r], columns[v]});
   };
-  int64_t narrow = wide - 1, split = wideParts * wide * tiles.lanes;
-  e.loop(e.index(0), e.index(split), wide * tiles.lanes, [&](Value column) { emit(wide, column); });
+  int64_t width = wide * tiles.lanes, narrow = width - tiles.lanes, split = wideParts * width;
+  e.loop(e.index(0), e.index(split), width, [&](Value column) { emit(wide, column, e.div(column, width)); });
   if (parts > wideParts)
-    e.loop(e.index(split), e.index(tiles.getPaddedDim()), narrow * tiles.lanes,
-           [&](Value column) { emit(narrow, column); });
+    e.loop(e.index(split), e.index(tiles.getPaddedDim()), narrow,
+           [&](Value column) { emit(wide - 1, column, e.add(e.div(e.sub(column, split), narrow), wideParts)); });
 }
 
 void AttentionScores::addKeyProducts(Value left, Value right, bool overwrite) {
@@ -49,18 +56,25 @@ void AttentionScores::addKeyProducts(Value left, Value right, bool overwrite) {
   });
 }
 
-void AttentionScores::addQueryProducts(ArrayRef<QueryProduct> products, function_ref<void(Value, Value)> fetch) {
+void AttentionScores::addQueryProducts(ArrayRef<QueryProduct> products, ArrayRef<Fetch> fetches) {
   int64_t rows = tiles.isMatrix ? AttentionTiles::matrixStep : tiles.rows;
   e.loop(e.index(0), keyCount, rows, [&](Value row) {
-    fetch(e.div(row, rows), e.ceilDiv(keyCount, rows));
+    SmallVector<TileFetch> shares;
+    for (const Fetch &fetch : fetches)
+      shares.emplace_back(e, fetch, e.div(row, rows), e.ceilDiv(keyCount, rows));
     if (tiles.isMatrix) {
+      for (const TileFetch &share : shares)
+        share.emitFrom(e, e.index(0));
       for (const QueryProduct &product : products)
         addMatrixQueryProduct(product, row);
       return;
     }
     BlockRange range = getQueriesOfRows(row, rows);
-    for (const QueryProduct &product : products)
-      emitRowProduct(product.left, /*byStep=*/false, product.right, product.out, row, range.begin, range.end);
+    for (const QueryProduct &product : products) {
+      emitRowProduct(product.left, /*byStep=*/false, product.right, product.out, row, range.begin, range.end,
+                     /*overwrite=*/false, shares);
+      shares.clear(); // the first one fetches
+    }
   });
 }
 

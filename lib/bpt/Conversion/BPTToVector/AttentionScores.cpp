@@ -155,16 +155,9 @@ void AttentionScores::packQueryRows(Value memref, Value block) {
                         e.index(std::min(tiles.headDim - d, gemm.getPanel())), getRowPanel(block, d / gemm.getPanel()));
 }
 
-void AttentionScores::fetchShare(Value memref, Value head, Value begin, int64_t count, Value number, Value shares) {
-  Value matrix = getHead(memref, head), last = e.sub(e.dim(matrix, 0), 1);
-  int64_t line = 64 * 8 / cast<MemRefType>(matrix.getType()).getElementTypeBitWidth();
-  Value share = e.ceilDiv(e.index(count), shares), first = e.add(begin, e.mul(number, share));
-  e.loop(first, e.min(e.add(first, share), e.add(begin, count)), 1, [&](Value row) {
-    for (int64_t d = 0; d < tiles.headDim; d += line)
-      memref::PrefetchOp::create(e, matrix, ValueRange{e.min(row, last), e.index(d)}, /*isWrite=*/false,
-                                 /*localityHint=*/2,
-                                 /*isDataCache=*/true);
-  });
+Fetch AttentionScores::getFetch(Value memref, Value head, Value begin, int64_t count) {
+  Value matrix = getHead(memref, head), all = e.dim(matrix, 0);
+  return {matrix, begin, e.index(0), e.min(e.sub(e.max(all, begin), begin), count), tiles.headDim};
 }
 
 //===-- Visibility ----------------------------------------------------------------------------------------------===//
@@ -232,9 +225,9 @@ BlockRange AttentionScores::getQueriesOfRows(Value row, int64_t count) {
 //===-- Scores --------------------------------------------------------------------------------------------------===//
 
 Emitter::Values AttentionScores::emitProducts(Value left, Value packed, BlockRange range, ValueRange carried,
-                                              TileBody body) {
+                                              TileBody body, TileFetches fetches) {
   if (tiles.isMatrix)
-    return emitMatrixProducts(left, packed, range, carried, body);
+    return emitMatrixProducts(left, packed, range, carried, body, fetches);
   int64_t rows = tiles.rows, vectors = getVectors();
   return e.loop(range.begin, range.end, rows, carried, [&](Value j, ValueRange before) {
     SmallVector<Value> zeros(rows * vectors, e.splat(0)), numbers, columns;
@@ -242,17 +235,25 @@ Emitter::Values AttentionScores::emitProducts(Value left, Value packed, BlockRan
       numbers.push_back(e.add(j, r));
     for (int64_t v = 0; v < vectors; ++v)
       columns.push_back(e.index(v * tiles.lanes));
+    SmallVector<TileFetch> own = fetches ? fetches(j) : SmallVector<TileFetch>();
+    for (const TileFetch &fetch : own)
+      fetch.emitFrom(e, e.index(tiles.headDim / tileUnroll));
     SmallVector<Value> products = emitRegisterTile(
         e, rows, vectors, e.index(0), e.index(tiles.headDim), zeros,
         [&](int64_t r, Value d) { return e.loadScalar(left, {numbers[r], d}); },
-        [&](Value d, int64_t v) { return e.load(packed, {d, columns[v]}); });
+        [&](Value d, int64_t v) { return e.load(packed, {d, columns[v]}); },
+        [&](Value d) {
+          for (const TileFetch &fetch : own)
+            fetch.emitLine(e, e.div(d, tileUnroll));
+        });
     return body(j, products, before);
   });
 }
 
-Emitter::Values AttentionScores::emitScores(Value panel, BlockRange range, ValueRange carried, TileBody body) {
+Emitter::Values AttentionScores::emitScores(Value panel, BlockRange range, ValueRange carried, TileBody body,
+                                            TileFetches fetches) {
   Value packed = getPanel(getQueryOffset(), panel);
-  return emitProducts(key, packed, range, carried, [&](Value j, ValueRange products, ValueRange before) {
+  auto finish = [&](Value j, ValueRange products, ValueRange before) {
     Emitter::Values z(products);
     if (tiles.isMatrix) // queries are not scaled: they would be rounded again
       for (Value &score : z)
@@ -271,7 +272,8 @@ Emitter::Values AttentionScores::emitScores(Value panel, BlockRange range, Value
       emitSegments(panel, j, z);
     z = e.choose(isMixed(panel, j), [&] { return emitMask(panel, j, z); }, [&] { return z; });
     return body(j, z, before);
-  });
+  };
+  return emitProducts(key, packed, range, carried, finish, fetches);
 }
 
 void AttentionScores::visitTile(Value panel, Value row, function_ref<void(int64_t, int64_t, ValueRange)> body) {

@@ -89,9 +89,11 @@ public:
   /// Rows of the current queries of head h, as the right operand of products over queries, to `block`.
   void packQueryRows(Value memref, Value block);
 
-  /// Fetches share `number` of `shares` of the `count` rows of a head from `begin` on, those that exist, into the
-  /// second-level cache. Rows of a head lie far apart, and many at once would wait for each other.
-  void fetchShare(Value memref, Value head, Value begin, int64_t count, Value number, Value shares);
+  /// Those of `count` rows of a head from `begin` on that exist, for tiles to fetch: rows of a head lie far apart, and
+  /// many at once would wait for each other.
+  Fetch getFetch(Value memref, Value head, Value begin, int64_t count);
+  /// What a tile that begins at this row fetches.
+  using TileFetches = llvm::function_ref<llvm::SmallVector<TileFetch>(Value row)>;
 
   /// The factor of q.k that packed queries carry, so that scores come out in base 2 (or as the argument of the
   /// softcap's tanh).
@@ -112,9 +114,11 @@ public:
   using TileBody = llvm::function_ref<Emitter::Values(Value row, mlir::ValueRange tile, mlir::ValueRange carried)>;
   /// Rows of `left` . panel by register tiles. The last tile may go beyond the range. Sums begin at 0, not at what will
   /// be subtracted from them: large scores would lose bits.
-  Emitter::Values emitProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried, TileBody body);
+  Emitter::Values emitProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried, TileBody body,
+                               TileFetches fetches = {});
   /// Scores of the panel in base 2: products with softcap and bias, -inf where invisible or beyond the block.
-  Emitter::Values emitScores(Value panel, BlockRange range, mlir::ValueRange carried, TileBody body);
+  Emitter::Values emitScores(Value panel, BlockRange range, mlir::ValueRange carried, TileBody body,
+                             TileFetches fetches = {});
   /// body(position in the tile, vector, indices into blocks of scores)
   void visitTile(Value panel, Value row, llvm::function_ref<void(int64_t i, int64_t vector, mlir::ValueRange at)> body);
   /// Loads the block of bias, and draws the dropout factors: whole blocks, before the panels.
@@ -128,11 +132,11 @@ public:
   /// packKeys left them. `overwrite`: accumulator = the product.
   void addKeyProducts(Value left, Value right, bool overwrite = false);
   /// out += left . right over the queries that see each key, for each pair of right operands (packQueryRows) and outs.
-  /// `fetch(number, count)` is called for each tile of rows.
+  /// Each tile of rows fetches its share of `fetches`.
   struct QueryProduct {
     Value left, right, out;
   };
-  void addQueryProducts(llvm::ArrayRef<QueryProduct> products, llvm::function_ref<void(Value number, Value count)> fetch);
+  void addQueryProducts(llvm::ArrayRef<QueryProduct> products, llvm::ArrayRef<Fetch> fetches);
   void clearAccumulator();
   /// Rows of the accumulator that belong to the queries of a panel times `factor`, one for each query.
   void scaleAccumulator(Value panel);
@@ -158,9 +162,9 @@ private:
   /// Rows [begin, begin + count) of a head to a block of scratch.
   void copyRows(Value memref, Value head, Value begin, Value count, Value block);
   /// out[row..row + 6, :] += sum over steps in [begin, end) of left(row, step) * right[step, :]. `byStep`: left is
-  /// stored [step][row], otherwise [row][step]. `overwrite`: out[..] = the sum.
+  /// stored [step][row], otherwise [row][step]. `overwrite`: out[..] = the sum. `fetches` are fetched meanwhile.
   void emitRowProduct(Value left, bool byStep, Value right, Value out, Value row, Value begin, Value end,
-                      bool overwrite = false);
+                      bool overwrite = false, llvm::ArrayRef<TileFetch> fetches = {});
   /// The steps over keys of the queries of the tile at `row`, and over queries of the `count` keys from `row`: what the mask
   /// leaves.
   BlockRange getKeysOfRows(Value row);
@@ -172,7 +176,8 @@ private:
   Value getPairs(Value panel);
   void packMatrixQueries(Matrix rows, int64_t offset);
   void packMatrixKeys(bool forGradient);
-  Emitter::Values emitMatrixProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried, TileBody body);
+  Emitter::Values emitMatrixProducts(Value left, Value packed, BlockRange range, mlir::ValueRange carried,
+                                     TileBody body, TileFetches fetches);
   void addMatrixKeyProducts(Value left, Value right, bool overwrite);
   void addMatrixQueryProduct(const QueryProduct &product, Value row);
   /// Whether the tile at `row` needs the mask, or is cut by the end of the block.

@@ -59,9 +59,10 @@ void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, V
       products.push_back({0, a.dropColumns(e, first), b.dropRows(e, first), depth});
     if (!dest.between && gemm.canGrowIn(dest.out, n)) {
       Gemm::Destination destination{dest.out, start, e.bit(false)};
-      return gemm.parallelProducts(m, n, 1, products, [](Gemm::Block, ArrayRef<Value>) {}, 0, &destination);
+      return gemm.parallelProducts(
+          m, n, 1, products, [](Gemm::Block, ArrayRef<Value>) {}, Gemm::ProductOptions::growing(destination));
     }
-    gemm.parallelProducts(m, n, 1, products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+    auto body = [&](Gemm::Block block, ArrayRef<Value> blocks) {
       e.loop(e.index(0), block.rows, 1, [&](Value row) {
         Value position = e.add(start, e.add(block.row, row));
         SmallVector<Value> to = e.rowIndices(dest.out, position);
@@ -71,7 +72,9 @@ void emitAddedProduct(Gemm &gemm, ArrayRef<std::pair<Matrix, Matrix>> factors, V
           dest.add(e, e.load(blocks[0], {row, offset}), to, mask, {position, to.back()});
         });
       });
-    });
+    };
+    gemm.parallelProducts(m, n, 1, products, body,
+                          Gemm::ProductOptions::writing({dest.between ? dest.between : dest.out, false, start}));
   };
   if (dest.between)
     return addPart(e.index(0), k);

@@ -284,10 +284,11 @@ void ContractionEmitter::emitOne(Value m, Value n) {
     Gemm::Product product{0, getLeft().dropColumns(e, first), getRight().dropRows(e, first), length};
     if (gemm.canGrowIn(out, n)) {
       Gemm::Destination destination{out, e.index(0), overwrite ? isFirst : e.bit(false)};
-      return gemm.parallelProducts(m, n, 1, product, [](Gemm::Block, ArrayRef<Value>) {}, 0, &destination);
+      return gemm.parallelProducts(
+          m, n, 1, product, [](Gemm::Block, ArrayRef<Value>) {}, Gemm::ProductOptions::growing(destination));
     }
-    gemm.parallelProducts(m, n, 1, product,
-                          [&](Gemm::Block block, ArrayRef<Value> blocks) { store(block, blocks[0], isFirst); });
+    auto body = [&](Gemm::Block block, ArrayRef<Value> blocks) { store(block, blocks[0], isFirst); };
+    gemm.parallelProducts(m, n, 1, product, body, Gemm::ProductOptions::writing({out}));
   };
   if (cast<MemRefType>(memrefs[2].getType()).getElementType() != e.accumulator)
     return addPart(e.index(0), depth, {});

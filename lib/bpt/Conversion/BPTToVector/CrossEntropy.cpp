@@ -92,7 +92,7 @@ void LogitStatistics::emitBlocks(Value start, Value rows, Value kept) {
         });
     });
   };
-  gemm.parallelProducts(rows, targets.vocabulary, 1, product, body, blockColumns);
+  gemm.parallelProducts(rows, targets.vocabulary, 1, product, body, {blockColumns, {}, {kept}});
 }
 
 /// lse of these rows: the parts of each row, in their order.

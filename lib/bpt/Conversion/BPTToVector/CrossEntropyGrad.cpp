@@ -69,14 +69,15 @@ void CrossEntropyGradEmitter::emitDLogitsRow(Value logits, Value logitsRow, Valu
 
 void CrossEntropyGradEmitter::emitDLogits(Value start, Value rows, Value column, Value columns) {
   Gemm::Product product{0, Matrix{input}.dropRows(e, start), Matrix{weight, transposed}.dropColumns(e, column), width};
-  gemm.parallelProducts(rows, columns, 1, product, [&](Gemm::Block part, ArrayRef<Value> blocks) {
+  auto body = [&](Gemm::Block part, ArrayRef<Value> blocks) {
     Value firstColumn = e.add(column, part.column);
     e.loop(e.index(0), part.rows, 1, [&](Value row) {
       Value to = e.add(part.row, row);
       emitDLogitsRow(blocks[0], row, e.add(start, to), firstColumn, part.columns,
                      [&](Value offset) { return SmallVector<Value>{to, e.add(part.column, offset)}; });
     });
-  });
+  };
+  gemm.parallelProducts(rows, columns, 1, product, body, Gemm::ProductOptions::writing({dlogits}));
 }
 
 /// dlogits in the place of the logits of rows [start, start + rows).

@@ -40,7 +40,7 @@ void FeedForwardEmitter::emitHidden(Value start, Value rows) {
   SmallVector<Gemm::Product> products{{0, left, {up, transposed}, width}};
   if (gate)
     products.push_back({1, left, {gate, transposed}, width});
-  gemm.parallelProducts(rows, hiddenColumns, products.size(), products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+  auto body = [&](Gemm::Block block, ArrayRef<Value> blocks) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) {
       Value toRow = e.add(block.row, row);
       SmallVector<Value> kept = hidden ? e.rowIndices(hidden, e.add(start, toRow)) : SmallVector<Value>();
@@ -65,13 +65,16 @@ void FeedForwardEmitter::emitHidden(Value start, Value rows) {
         e.store(a, activated, {toRow, column}, mask);
       });
     });
-  });
+  };
+  gemm.parallelProducts(rows, hiddenColumns, products.size(), products, body,
+                        Gemm::ProductOptions::writing({activated}));
 }
 
 void FeedForwardEmitter::emitOut(Value start, Value rows) {
   Gemm::Product product{0, {activated}, {down, transposed}, hiddenColumns};
-  Gemm::Destination destination{out, start, e.bit(true)};
-  const Gemm::Destination *grows = gemm.canGrowIn(out, outColumns) ? &destination : nullptr;
+  using Options = Gemm::ProductOptions;
+  auto options = gemm.canGrowIn(out, outColumns) ? Options::growing({out, start, e.bit(true)})
+                                                 : Options::writing({out, false, start});
   gemm.parallelProducts(
       rows, outColumns, 1, product,
       [&](Gemm::Block block, ArrayRef<Value> blocks) {
@@ -84,7 +87,7 @@ void FeedForwardEmitter::emitOut(Value start, Value rows) {
           });
         });
       },
-      0, grows);
+      options);
 }
 
 void FeedForwardEmitter::emit() {

@@ -85,9 +85,10 @@ void FeedForwardGradEmitter::emitHidden(Value start, Value rows) {
     products.push_back({1, left, {up, transposed}, width});
   if (!hidden && gate)
     products.push_back({2, left, {gate, transposed}, width});
-  gemm.parallelProducts(rows, hiddenColumns, products.size(), products, [&](Gemm::Block block, ArrayRef<Value> blocks) {
+  auto body = [&](Gemm::Block block, ArrayRef<Value> blocks) {
     e.loop(e.index(0), block.rows, 1, [&](Value row) { emitHiddenColumns(row, start, block, blocks); });
-  });
+  };
+  gemm.parallelProducts(rows, hiddenColumns, products.size(), products, body, Gemm::ProductOptions::writing({dUp}));
 }
 
 void FeedForwardGradEmitter::emitInputGrad(Value start, Value rows) {

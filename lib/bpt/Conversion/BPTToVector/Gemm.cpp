@@ -24,7 +24,7 @@ Matrix Matrix::dropColumns(Emitter &e, Value count) const { return transpose().d
 
 SmallVector<Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, Value begin, Value end, ValueRange init,
                                     function_ref<Value(int64_t, Value)> a, function_ref<Value(Value, int64_t)> b,
-                                    int64_t unroll) {
+                                    function_ref<void(Value)> beside) {
   auto step = [&](Value k, ValueRange sums) {
     SmallVector<Value> next(sums), columns;
     for (int64_t j = 0; j < vectors; ++j)
@@ -36,10 +36,12 @@ SmallVector<Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, V
     }
     return next;
   };
-  Value whole = e.add(begin, e.mul(e.div(e.sub(end, begin), unroll), unroll));
-  SmallVector<Value> sums = e.loop(begin, whole, unroll, init, [&](Value k, ValueRange carried) {
+  Value whole = e.add(begin, e.mul(e.div(e.sub(end, begin), tileUnroll), tileUnroll));
+  SmallVector<Value> sums = e.loop(begin, whole, tileUnroll, init, [&](Value k, ValueRange carried) {
+    if (beside)
+      beside(k);
     SmallVector<Value> next(carried);
-    for (int64_t u = 0; u < unroll; ++u)
+    for (int64_t u = 0; u < tileUnroll; ++u)
       next = step(e.add(k, u), next);
     return next;
   });
@@ -64,9 +66,9 @@ static Value getPanelRows(Emitter &e, const GemmTiles &tiles, Value depth) {
 using Left = Gemm::Left;
 
 /// One register tile: block[i..i+rows, column..) += A(i.., 0..k) * panel, or = where `overwrites` is true; i is the
-/// first row of tile `number`.
+/// first row of tile `number`. `beside(k)` is emitted into the loop, every tileUnroll steps.
 static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Left a, Value number, Value panel, Value block,
-                     Value column, Value k, Value overwrites) {
+                     Value column, Value k, Value overwrites, function_ref<void(Value)> beside) {
   SmallVector<Value> zeros(rows * tiles.vectors, e.splat(0)), rowNumbers, columnNumbers;
   for (int64_t r = 0; r < rows; ++r)
     rowNumbers.push_back(e.add(e.mul(number, tiles.rows), r));
@@ -78,7 +80,7 @@ static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Left a, V
         return e.loadScalar(a.memref, a.isPacked ? SmallVector<Value>{number, depth, e.index(r)}
                                                  : SmallVector<Value>{rowNumbers[r], depth});
       },
-      [&](Value depth, int64_t v) { return e.load(panel, {depth, columnNumbers[v]}); });
+      [&](Value depth, int64_t v) { return e.load(panel, {depth, columnNumbers[v]}); }, beside);
   auto store = [&](bool overwrite) {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t v = 0; v < tiles.vectors; ++v) {
@@ -90,22 +92,10 @@ static void emitTile(Emitter &e, const GemmTiles &tiles, int64_t rows, Left a, V
   e.ifThen(overwrites, [&] { store(true); }, [&] { store(false); });
 }
 
-/// Fetches rows [first, end) of `fetch` into the second-level cache.
-static void emitPrefetch(Emitter &e, const Gemm::Fetch &fetch, Value first, Value end) {
-  int64_t line = 64 * 8 / cast<MemRefType>(fetch.memref.getType()).getElementTypeBitWidth();
-  Value last = e.sub(e.dim(fetch.memref, 0), 1);
-  e.loop(e.add(fetch.row, first), e.add(fetch.row, end), 1, [&](Value row) {
-    for (int64_t i = 0; i < fetch.columns; i += line)
-      memref::PrefetchOp::create(e, fetch.memref, ValueRange{e.min(row, last), e.add(fetch.column, i)},
-                                 /*isWrite=*/false,
-                                 /*localityHint=*/2, /*isDataCache=*/true);
-  });
-}
-
 /// block[0..m, column..column + panel) += A * panel, or =, for all rows: whole tiles, each of which fetches its share
 /// of `fetches`, then one tile of the rows that are left.
 static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, Left a, Value panel, Value block,
-                      Value column, Value m, Value k, Value overwrites, ArrayRef<Gemm::Fetch> fetches) {
+                      Value column, Value m, Value k, Value overwrites, ArrayRef<Fetch> fetches) {
   Type index = e.getIndexType();
   std::string name = "bpt_tiles";
   SmallVector<Value> arguments{a.memref, panel, block, column, m, k, overwrites};
@@ -113,8 +103,8 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
   SmallVector<Type> types{left, getPanelType(e, tiles), getBlockType(e), index, index, index, e.getI1Type()};
   const unsigned firstFetch = arguments.size();
   SmallVector<int64_t> widths;
-  for (const Gemm::Fetch &fetch : fetches) {
-    if (cast<MemRefType>(fetch.memref.getType()).getRank() != 2)
+  for (const Fetch &fetch : fetches) {
+    if (!fetch.memref || cast<MemRefType>(fetch.memref.getType()).getRank() != 2)
       continue;
     name += "_fetching_" + std::to_string(fetch.columns);
     arguments.append({fetch.memref, fetch.row, fetch.column, fetch.rows});
@@ -123,24 +113,28 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
   }
   kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
     Value m = args[4], whole = e.div(m, tiles.rows), count = e.max(whole, 1);
-    auto emit = [&](int64_t rows, Value tile) {
+    auto emit = [&](int64_t rows, Value tile, ArrayRef<TileFetch> fetches) {
       if (tiles.isMatrix)
-        emitMatrixTile(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5], args[6]);
-      else
-        emitTile(e, tiles, rows, {args[0], a.isPacked}, tile, args[1], args[2], args[3], args[5], args[6]);
+        return emitMatrixTile(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5], args[6]);
+      emitTile(e, tiles, rows, {args[0], a.isPacked}, tile, args[1], args[2], args[3], args[5], args[6], [&](Value k) {
+        for (const TileFetch &fetch : fetches)
+          fetch.emitLine(e, e.div(k, tileUnroll));
+      });
     };
     e.loop(e.index(0), whole, 1, [&](Value tile) {
+      SmallVector<TileFetch> fetches;
       for (auto [f, width] : llvm::enumerate(widths)) {
         ValueRange own = args.slice(firstFetch + 4 * f, 4);
-        Value share = e.ceilDiv(own[3], count), first = e.mul(tile, share);
-        emitPrefetch(e, {own[0], own[1], own[2], own[3], width}, first, e.min(e.add(first, share), own[3]));
+        fetches.emplace_back(e, Fetch{own[0], own[1], own[2], own[3], width}, tile, count);
+        // What the steps of the loop do not get to.
+        fetches.back().emitFrom(e, tiles.isMatrix ? e.index(0) : e.div(args[5], tileUnroll));
       }
-      emit(tiles.rows, tile);
+      emit(tiles.rows, tile, fetches);
     });
     Value rest = e.ceilDiv(e.sub(m, e.mul(whole, tiles.rows)), tiles.rowStep);
     e.switchCase(rest, llvm::divideCeil(tiles.rows - 1, tiles.rowStep) + 1, [&](int64_t steps) {
       if (steps)
-        emit(steps * tiles.rowStep, whole);
+        emit(steps * tiles.rowStep, whole, {});
     });
     return {};
   });
@@ -225,7 +219,8 @@ Value Gemm::isFirst(const Term &term, Value start) {
 }
 
 /// The columns of each B are columns [column, column + n) of what is packed in `shared`, if anything is.
-void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k, bool inPlace) {
+void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m, Value n, Value k, bool inPlace,
+                      const Matrix &results) {
   // No depth is one of zero: it clears what is overwritten.
   e.loop(e.index(0), e.max(k, 1), tiles.blockDepth, [&](Value start) {
     Value depth = e.min(e.sub(k, start), tiles.blockDepth);
@@ -235,9 +230,12 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
     Value nextA =
         e.select(e.less(e.add(start, tiles.blockDepth), k), a.transposed ? e.index(tiles.blockDepth) : m, e.index(0));
     Value shareA = e.ceilDiv(nextA, e.max(e.ceilDiv(n, tiles.getPanel()), 1));
+    Value resultRows = e.select(e.compare(arith::CmpIPredicate::sge, e.add(start, tiles.blockDepth), k), m, e.index(0));
     for (const Term &term : terms)
       e.loop(e.index(0), n, tiles.getPanel(), [&](Value column) {
-        auto packOwn = [&] { accumulateOwnPanel(left, term, start, firstColumn, column, m, n, depth); };
+        Fetch fetchResults{&term == &terms.back() ? results.memref : Value(), results.getRow(e),
+                           e.add(results.getColumn(e), column), resultRows, tiles.getPanel()};
+        auto packOwn = [&] { accumulateOwnPanel(left, term, start, firstColumn, column, m, n, depth, fetchResults); };
         if (!term.shared)
           return packOwn();
         auto takeShared = [&] {
@@ -249,7 +247,7 @@ void Gemm::accumulate(Matrix a, ArrayRef<Term> terms, Value firstColumn, Value m
           Fetch fetchA{next.memref, next.row, next.getColumn(e), e.min(shareA, e.sub(rows, first)),
                        a.transposed ? tiles.blockRows : tiles.blockDepth};
           callTiles(e, kernels, tiles, left, panel, term.block, column, m, depth, isFirst(term, start),
-                    {fetchA, getNextPanel(*term.shared, start, firstColumn, column, n, k)});
+                    {fetchA, getNextPanel(*term.shared, start, firstColumn, column, n, k), fetchResults});
         };
         e.ifThen(term.shared->isPacked, takeShared, packOwn);
       });
@@ -265,7 +263,7 @@ void Gemm::packPanel(Matrix b, Value depth, Value n, Value panel) {
 
 /// Packs the panel of columns from `column` on and multiplies.
 void Gemm::accumulateOwnPanel(const Left &left, const Term &term, Value start, Value firstColumn, Value column, Value m,
-                              Value n, Value depth) {
+                              Value n, Value depth, const Fetch &results) {
   Matrix b = term.b.dropRows(e, start).dropColumns(e, firstColumn);
   packPanel(b.dropColumns(e, column), depth, e.min(e.sub(n, column), tiles.getPanel()), packedB);
   // Fetched is the panel beside this one, or the first one of the next depth.
@@ -274,9 +272,9 @@ void Gemm::accumulateOwnPanel(const Left &left, const Term &term, Value start, V
   Value right = e.select(isLast, e.index(0), e.add(column, tiles.getPanel()));
   Matrix next = b.dropRows(e, down).dropColumns(e, right);
   int64_t rows = next.transposed ? tiles.getPanel() : tiles.blockDepth;
-  callTiles(
-      e, kernels, tiles, left, packedB, term.block, column, m, depth, isFirst(term, start),
-      Fetch{next.memref, next.row, next.column, e.index(rows), next.transposed ? tiles.blockDepth : tiles.getPanel()});
+  Fetch fetchB{next.memref, next.row, next.column, e.index(rows),
+               next.transposed ? tiles.blockDepth : tiles.getPanel()};
+  callTiles(e, kernels, tiles, left, packedB, term.block, column, m, depth, isFirst(term, start), {fetchB, results});
 }
 
 //===--- shared panels --------------------------------------------------------------------------------------------===//
@@ -291,8 +289,7 @@ Value Gemm::getPanel(const SharedPanels &shared, Value start, Value depth, Value
 }
 
 /// The panel after that of `column`, or the first one of the next depth: of no rows after the last.
-Gemm::Fetch Gemm::getNextPanel(const SharedPanels &shared, Value start, Value firstColumn, Value column, Value n,
-                               Value k) {
+Fetch Gemm::getNextPanel(const SharedPanels &shared, Value start, Value firstColumn, Value column, Value n, Value k) {
   Value nextColumn = e.add(column, tiles.getPanel()), nextStart = e.add(start, tiles.blockDepth);
   Value isLast = e.compare(arith::CmpIPredicate::sge, nextColumn, n);
   start = e.select(isLast, e.min(nextStart, k), start);
@@ -328,8 +325,8 @@ bool Gemm::canGrowIn(Value memref, Value columns) const {
 }
 
 void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> products,
-                            function_ref<void(Block, ArrayRef<Value>)> body, int64_t unit,
-                            const Destination *destination) {
+                            function_ref<void(Block, ArrayRef<Value>)> body, const ProductOptions &options) {
+  const std::optional<Destination> &destination = options.destination;
   assert((!destination || copies == 1) && "a destination is one block");
   int64_t bytes = tiles.packedBytes, capacity = kernels.getSharedScratchBytes() / bytes;
   auto emit = [&](Value first, Value columns, ArrayRef<SharedPanels> shared) {
@@ -350,13 +347,16 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
                                shared.empty() ? nullptr : &shared[i], overwrites[accumulator]});
               overwrites[accumulator] = e.bit(false);
             } while (++i < products.size() && sharesLeft(products[i], products[i - 1]));
+            Matrix results;
+            if (options.results.memref && i == products.size())
+              results = options.results.dropRows(e, block.row).dropColumns(e, e.add(first, block.column));
             accumulate(product.a.dropRows(e, block.row), terms, block.column, block.rows, block.columns, product.depth,
-                       isReadInPlace(product.a, n));
+                       isReadInPlace(product.a, n), results);
           }
           block.column = e.add(first, block.column);
           body(block, blocks);
         },
-        unit);
+        options.unit);
   };
   if (capacity == 0)
     return emit(e.index(0), n, {});
@@ -365,7 +365,7 @@ void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> 
   Value depth = e.index(0);
   for (const Product &product : products)
     depth = e.add(depth, e.roundUp(product.depth, tiles.depthStep));
-  int64_t panel = tiles.getPanel(), step = unit ? unit : panel;
+  int64_t panel = tiles.getPanel(), step = options.unit ? options.unit : panel;
   // As many columns at a time as there is room for, in parts of equal size.
   Value room = e.mul(e.div(e.div(e.index(capacity), e.max(depth, 1)), step), step);
   Value parts = e.ceilDiv(n, e.max(room, step));

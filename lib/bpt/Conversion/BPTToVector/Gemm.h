@@ -1,6 +1,7 @@
 // Matrix products: packing, the register tile, blocks of C in scratch, and the parallel loop over blocks.
 #pragma once
 
+#include "Fetch.h"
 #include "Kernels.h"
 #include "bpt/Analysis/TileSizes.h"
 #include <functional>
@@ -67,13 +68,24 @@ public:
   /// cut, and rows are short, as long rows of C meet in few sets of the first-level cache.
   bool canGrowIn(mlir::Value memref, mlir::Value columns) const;
 
+  struct ProductOptions {
+    /// Blocks begin at multiples of so many columns, a multiple of the panel; 0: the panel.
+    int64_t unit = 0;
+    /// With a destination the one accumulator is its block.
+    std::optional<Destination> destination = {};
+    /// Where the body puts what it makes of the sums, if anywhere: element (0, 0) belongs to that of the product. It is
+    /// fetched during the last product.
+    Matrix results = {};
+
+    static ProductOptions writing(const Matrix &results) { return {0, {}, results}; }
+    static ProductOptions growing(const Destination &destination) { return {0, destination, {}}; }
+  };
   /// One parallel phase over the blocks of an m x n matrix, or one for each part of its columns: the accumulators of a
   /// block hold the sums of their products, in order, when the body gets them. Right operands are packed once for all
-  /// items where that pays (Analysis/TileSizes.h, SharedPacking). Blocks begin at multiples of `unit` columns, a
-  /// multiple of the panel (0: the panel). With a destination the one accumulator is its block.
+  /// items where that pays (Analysis/TileSizes.h, SharedPacking).
   void parallelProducts(mlir::Value m, mlir::Value n, int64_t copies, llvm::ArrayRef<Product> products,
                         llvm::function_ref<void(Block block, llvm::ArrayRef<mlir::Value> accumulators)> body,
-                        int64_t unit = 0, const Destination *destination = nullptr);
+                        const ProductOptions &options);
 
   /// Visits a depth in parts that leave room for columns in the shared scratch: body(first, length). A depth of 0 is
   /// one part, too. For destinations that can keep the sums between the parts.
@@ -88,13 +100,6 @@ public:
   /// For phases with items of their own: takes `copies` blocks [blockRows, blockColumns / copies] of accumulators and
   /// the packing space from the scratch; inside `Emitter::parallel`, once.
   llvm::SmallVector<mlir::Value> takeBlocks(int64_t copies = 1);
-
-  /// Rows of memory that the next products will need: they are fetched while tiles multiply.
-  struct Fetch {
-    mlir::Value memref, row, column; ///< where they begin
-    mlir::Value rows;
-    int64_t columns;
-  };
 
   /// A left operand as register tiles read it.
   struct Left {
@@ -117,12 +122,12 @@ private:
     mlir::Value overwrites; ///< i1: the block has nothing yet
   };
   void accumulate(Matrix a, llvm::ArrayRef<Term> terms, mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value k,
-                  bool inPlace);
+                  bool inPlace, const Matrix &results = {});
   mlir::Value isFirst(const Term &term, mlir::Value start);
   bool isReadInPlace(const Matrix &a, mlir::Value columns) const;
   Left takeLeft(Matrix a, mlir::Value m, mlir::Value depth, bool inPlace);
   void accumulateOwnPanel(const Left &left, const Term &term, mlir::Value start, mlir::Value firstColumn,
-                          mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth);
+                          mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth, const Fetch &results);
   void packPanel(Matrix b, mlir::Value depth, mlir::Value n, mlir::Value panel);
   mlir::Value getPanel(const SharedPanels &shared, mlir::Value start, mlir::Value depth, mlir::Value column);
   Fetch getNextPanel(const SharedPanels &shared, mlir::Value start, mlir::Value firstColumn, mlir::Value column,
@@ -132,15 +137,18 @@ private:
   mlir::Value packedA, packedB;
 };
 
+/// Steps of the depth that are one step of the loop of a register tile.
+constexpr int64_t tileUnroll = 4;
+
 /// The inner loop by itself, for kernels with their own blocking (attention): returns the rows x vectors accumulators
-/// of init + sum over k in [begin, end) of a(row, k) * b(k, vector), row-major, in order of k, unrolled by `unroll`.
-/// `a` gives a scalar, `b` a vector, both of the accumulator type. 6 x 4 (AVX-512), 6 x 2 (AVX2) keep everything in
-/// registers.
+/// of init + sum over k in [begin, end) of a(row, k) * b(k, vector), row-major, in order of k, tileUnroll steps at a
+/// time. `a` gives a scalar, `b` a vector, both of the accumulator type; `beside(k)`, if any, is emitted into that
+/// loop. 6 x 4 (AVX-512), 6 x 2 (AVX2) keep everything in registers.
 llvm::SmallVector<mlir::Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, mlir::Value begin,
                                                 mlir::Value end, mlir::ValueRange init,
                                                 llvm::function_ref<mlir::Value(int64_t row, mlir::Value k)> a,
                                                 llvm::function_ref<mlir::Value(mlir::Value k, int64_t vector)> b,
-                                                int64_t unroll = 4);
+                                                llvm::function_ref<void(mlir::Value k)> beside = {});
 
 /// Transposes `lanes` vectors of `lanes` accumulators in registers.
 llvm::SmallVector<mlir::Value> emitTranspose(Emitter &e, mlir::ValueRange vectors);

@@ -3,6 +3,7 @@
 // order of the matrix.
 #include "Gemm.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 
@@ -26,7 +27,9 @@ private:
     indices.push_back(memrefColumn);
     return indices;
   }
-  void emitSquares(Value tile, Value count);
+  void emitTileOfRows(Value tile, Value count);
+  bool canInterleave() const;
+  void storeInterleaved(ArrayRef<Value> rows, Value tile, Value start);
   void emitSteps(Value step, int64_t count, Value firstTile, Value endTile, bool masked);
   void emitFetch(Value tile, Value step, int64_t count);
   void store(Value value, Value tile, Value step, int64_t part) {
@@ -53,27 +56,63 @@ void LeftPacker::emitFetch(Value tile, Value step, int64_t count) {
 
 //===--- a matrix stored by rows ----------------------------------------------------------------------------------===//
 
-/// One tile, of which `count` rows exist (null: all): squares of lanes x lanes, transposed in registers.
-void LeftPacker::emitSquares(Value tile, Value count) {
+/// Six rows of 32-bit elements are put together in quads of lanes, with half of the shuffles of a transposition.
+bool LeftPacker::canInterleave() const {
+  return tiles.rows == 6 && tiles.lanes >= 8 && e.accumulator.getIntOrFloatBitWidth() == 32;
+}
+
+/// Stores what a vector of each of the six rows a to f holds: a0 b0 c0 d0, e0 f0 a1 b1, c1 d1 e1 f1 and so on. Each
+/// vector of these quads has one of every four steps.
+void LeftPacker::storeInterleaved(ArrayRef<Value> rows, Value tile, Value start) {
+  auto shuffle = [&](Value x, Value y, ArrayRef<int64_t> ofFour) {
+    SmallVector<int64_t> lanes;
+    for (int64_t quad = 0; quad < tiles.lanes; quad += 4)
+      for (int64_t lane : ofFour) // 4 and above: of y
+        lanes.push_back(lane < 4 ? quad + lane : tiles.lanes + quad + lane - 4);
+    return Value(vector::ShuffleOp::create(e, x, y, lanes));
+  };
+  SmallVector<Value> low, high; // pairs of rows: steps 0 and 1, steps 2 and 3
+  for (int64_t r = 0; r < 6; r += 2) {
+    low.push_back(shuffle(rows[r], rows[r + 1], {0, 4, 1, 5}));
+    high.push_back(shuffle(rows[r], rows[r + 1], {2, 6, 3, 7}));
+  }
+  SmallVector<Value> quads;
+  for (ArrayRef<Value> pairs : {ArrayRef(low), ArrayRef(high)}) {
+    quads.push_back(shuffle(pairs[0], pairs[1], {0, 1, 4, 5}));
+    quads.push_back(shuffle(pairs[2], pairs[0], {0, 1, 6, 7}));
+    quads.push_back(shuffle(pairs[1], pairs[2], {2, 3, 6, 7}));
+  }
+  for (int64_t step = 0; step < tiles.lanes; step += 4)
+    for (auto [i, vector] : llvm::enumerate(quads)) {
+      Value quad = vector::ExtractStridedSliceOp::create(e, vector, ArrayRef<int64_t>{step}, ArrayRef<int64_t>{4},
+                                                         ArrayRef<int64_t>{1});
+      e.store(quad, packed, {tile, e.add(e.mul(e.add(start, step), tiles.rows), 4 * static_cast<int64_t>(i))});
+    }
+}
+
+/// One tile, of which `count` rows exist (null: all), a vector of steps at a time: squares of lanes x lanes, transposed
+/// in registers.
+void LeftPacker::emitTileOfRows(Value tile, Value count) {
   Value firstRow = e.add(row, e.mul(tile, tiles.rows));
   e.columns(k, [&](Value start, Value mask) {
+    auto loadRow = [&](int64_t r) -> Value {
+      auto load = [&]() -> SmallVector<Value> {
+        return {e.load(matrix, at(e.add(firstRow, r), e.add(column, start)), mask)};
+      };
+      auto none = [&]() -> SmallVector<Value> { return {e.splat(0)}; };
+      return !count ? load()[0] : e.choose(e.less(e.index(r), count), load, none)[0];
+    };
     emitFetch(e.add(tile, 1), start, tiles.lanes);
+    SmallVector<Value> rows;
+    for (int64_t r = 0; r < tiles.rows; ++r)
+      rows.push_back(loadRow(r));
+    if (canInterleave())
+      return storeInterleaved(rows, tile, start);
     SmallVector<SmallVector<Value>> squares;
     for (int64_t part : getParts(tiles)) {
-      SmallVector<Value> rows;
-      for (int64_t r = part; r < part + tiles.lanes; ++r) {
-        auto load = [&]() -> SmallVector<Value> {
-          return {e.load(matrix, at(e.add(firstRow, r), e.add(column, start)), mask)};
-        };
-        if (r >= tiles.rows)
-          rows.push_back(e.splat(0));
-        else if (!count)
-          rows.push_back(load()[0]);
-        else
-          rows.push_back(
-              e.choose(e.less(e.index(r), count), load, [&]() -> SmallVector<Value> { return {e.splat(0)}; })[0]);
-      }
-      squares.push_back(emitTranspose(e, rows));
+      SmallVector<Value> square(rows.begin() + part, rows.begin() + std::min(part + tiles.lanes, tiles.rows));
+      square.resize(tiles.lanes, e.splat(0));
+      squares.push_back(emitTranspose(e, square));
     }
     for (int64_t step = 0; step < tiles.lanes; ++step)
       for (auto [part, square] : llvm::zip_equal(getParts(tiles), squares))
@@ -83,9 +122,9 @@ void LeftPacker::emitSquares(Value tile, Value count) {
 
 void LeftPacker::emitFromRows() {
   Value whole = e.div(m, tiles.rows);
-  e.loop(e.index(0), whole, 1, [&](Value tile) { emitSquares(tile, {}); });
+  e.loop(e.index(0), whole, 1, [&](Value tile) { emitTileOfRows(tile, {}); });
   Value rest = e.sub(m, e.mul(whole, tiles.rows));
-  e.ifThen(e.less(e.index(0), rest), [&] { emitSquares(whole, rest); });
+  e.ifThen(e.less(e.index(0), rest), [&] { emitTileOfRows(whole, rest); });
 }
 
 //===--- a matrix whose columns are rows of memory ----------------------------------------------------------------===//
