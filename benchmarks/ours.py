@@ -1,4 +1,4 @@
-"""What is measured of ours: each is one call of a tool, in a process of its own."""
+"""What is measured of ours, by calls of tools in processes of their own."""
 import array, json, math, os, random, subprocess, tempfile
 from dataclasses import dataclass, field
 
@@ -7,20 +7,22 @@ class Failed(Exception):
     pass
 
 
-def call(bin, tool, *arguments):
-    """The JSON object that a tool prints."""
+def output(bin, tool, *arguments):
+    """What a tool prints."""
     done = subprocess.run([os.path.join(bin, tool), *arguments], capture_output=True, text=True)
     if done.returncode:
-        raise Failed(done.stderr.strip().split("\n")[-1] or f"{tool} ended with {done.returncode}")
-    return json.JSONDecoder().raw_decode(done.stdout)[0]  # notes may follow
+        raise Failed(next((line for line in done.stderr.splitlines() if "error: " in line), f"{tool} ended with {done.returncode}"))
+    return done.stdout
+
+
+def call(bin, tool, *arguments):
+    """The JSON object that a tool prints."""
+    return json.JSONDecoder().raw_decode(output(bin, tool, *arguments))[0]  # notes may follow
 
 
 def lines(bin, tool, *arguments):
     """The JSON objects that a tool prints, one a line."""
-    done = subprocess.run([os.path.join(bin, tool), *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(done.stderr.strip().split("\n")[0] or f"{tool} ended with {done.returncode}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in output(bin, tool, *arguments).splitlines()]
 
 
 def peak(bin, name):
@@ -28,27 +30,39 @@ def peak(bin, name):
     return call(bin, "bpt-peak", "memory" if name == "gbytes_per_second" else "compute")
 
 
-@dataclass
 class Kernel:
-    """@f of a module, timed by bpt-run. `amount` is its FLOPs, or bytes; arguments in `zeros` are not random."""
-    text: str
-    amount: int
-    options: tuple = ()
-    zeros: dict = field(default_factory=dict)
+    """@f of a module, compiled ahead of time. `amount` is its FLOPs, or bytes; arguments in `zeros` are not random."""
+
+    def __init__(self, text, amount, cpu="native", threads=None, zeros=None):
+        self.text, self.amount, self.cpu, self.threads, self.zeros, self.where = text, amount, cpu, threads or os.cpu_count(), zeros, None
 
     def runs(self):
         """As many as take a third of a second, about."""
         return max(1, min(15, 5 * 10 ** 10 // self.amount))
 
-    def seconds(self, bin):
-        with tempfile.TemporaryDirectory() as where:
-            path, inputs, options = os.path.join(where, "f.mlir"), os.path.join(where, "zeros.safetensors"), self.options
-            with open(path, "w") as f:
+    def compile(self, bin):
+        """The object and the options of a run of it."""
+        if not self.where:
+            self.where = tempfile.TemporaryDirectory()
+            with open(self.path("f.mlir"), "w") as f:
                 f.write(self.text)
             if self.zeros:
-                write_zeros(inputs, self.zeros)
-                options += (f"--inputs={inputs}",)
-            return call(bin, "bpt-run", path, "--entry=f", f"--bench={self.runs()}", "--json", *options)["seconds"]
+                write_zeros(self.path("zeros.safetensors"), self.zeros)
+            output(bin, "bpt-compile", self.path("f.mlir"), "--emit=so", "-o", self.path("f.so"), f"--cpu={self.cpu}")
+        return self.path("f.so"), ["--entry=f", f"--threads={self.threads}"] + ([f"--inputs={self.path('zeros.safetensors')}"] if self.zeros else [])
+
+    def path(self, name):
+        return os.path.join(self.where.name, name)
+
+    def time(self, bin):
+        object, options = self.compile(bin)
+        return {"seconds": call(bin, "bpt-exec", object, *options, f"--bench={self.runs()}", "--json")["seconds"]}
+
+
+def take_turns(bin, kernels, avx2=False):
+    """The times of kernels of the same options, in turns with the machine's peak, and the FLOPs that it does in such times."""
+    compiled = [kernel.compile(bin) for kernel in kernels]
+    return lines(bin, "bpt-paired", *(object for object, _ in compiled), *compiled[0][1], "--seconds=0.6", *(["--avx2"] if avx2 else []))
 
 
 def write_zeros(path, shapes):
@@ -84,7 +98,7 @@ class TrainStep:
                                  f"--tokens={tokens}", f"--out={where}/run", "--json", *self.options], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
-    def seconds(self, bin):
+    def time(self, bin):
         seconds = []
         with tempfile.TemporaryDirectory() as where, self.start(bin, where) as process:
             for line in process.stdout:
@@ -94,7 +108,7 @@ class TrainStep:
                     seconds.append(event["seconds"])
                 if len(seconds) == self.warm + self.steps:
                     process.kill()  # no checkpoint
-                    return sorted(seconds[self.warm:])[self.steps // 2]
+                    return {"seconds": sorted(seconds[self.warm:])[self.steps // 2]}
             raise Failed(process.stderr.read().strip())
 
 
@@ -102,10 +116,10 @@ class TrainStep:
 class Compile(TrainStep):
     """The cold compilation of that step."""
 
-    def seconds(self, bin):
+    def time(self, bin):
         with tempfile.TemporaryDirectory() as where, self.start(bin, where) as process:
             for line in process.stdout:
                 if (event := json.loads(line)).get("event") == "start":
                     process.kill()
-                    return event["compile_seconds"]
+                    return {"seconds": event["compile_seconds"]}
             raise Failed(process.stderr.read().strip())

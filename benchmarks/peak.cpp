@@ -3,6 +3,7 @@
 // of a product on packed operands in the caches, and of its memory:
 // {"threads":2,"gflops":..,"gflops_avx2":..,"tile_gflops":.., "tile_gflops_avx2":..,"gbytes_per_second":..}. A number
 // among the arguments is that of threads.
+#include "rates.h"
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,75 +14,6 @@
 #include <thread>
 #include <unistd.h>
 #include <vector>
-
-#if defined(__AVX512F__)
-constexpr int nativeLanes = 16;
-#elif defined(__AVX__)
-constexpr int nativeLanes = 8;
-#else
-constexpr int nativeLanes = 4;
-#endif
-constexpr int accumulators = 12, repeats = 4'000'000;
-
-template <int lanes> struct Vector {
-  typedef float Type __attribute__((vector_size(lanes * sizeof(float))));
-};
-
-/// accumulators * repeats multiply-adds of whole vectors: independent accumulators in registers, no memory.
-template <int lanes> static void multiplyAdd() {
-  using Vector = typename Vector<lanes>::Type;
-  Vector sums[accumulators];
-  Vector scale, offset;
-  for (int i = 0; i < lanes; ++i)
-    scale[i] = 0.999f, offset[i] = 0.001f;
-  for (Vector &sum : sums)
-    sum = offset;
-  for (int repeat = 0; repeat < repeats; ++repeat) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < accumulators; ++i)
-      sums[i] = sums[i] * scale + offset;
-    asm volatile(""
-                 : "+v"(sums[0]), "+v"(sums[1]), "+v"(sums[2]), "+v"(sums[3]), "+v"(sums[4]), "+v"(sums[5]),
-                   "+v"(sums[6]), "+v"(sums[7]), "+v"(sums[8]), "+v"(sums[9]), "+v"(sums[10]), "+v"(sums[11]));
-  }
-  for (Vector &sum : sums)
-    asm volatile("" ::"v"(sum));
-}
-
-/// The register tile of the contraction kernels (6 rows; 4 vectors of 512 bits, else 2) over packed operands: a block
-/// of A of 192 rows in the second-level cache, a panel of B in the first. No product is faster than this.
-template <int lanes> struct Tiles {
-  using Vector = typename Vector<lanes>::Type;
-  static constexpr int rows = 6, vectors = lanes == 16 ? 4 : 2, depth = lanes == 16 ? 128 : 256, count = 32,
-                       panels = 600;
-  static constexpr double flops = 2.0 * rows * vectors * lanes * depth * count * panels;
-
-  static void multiply() {
-    static_assert(count * rows == 192);
-    std::vector<float> left(count * depth * rows, 0.5f);
-    std::vector<Vector> panel(depth * vectors, Vector{}), block(count * rows * vectors, Vector{});
-    for (int repeat = 0; repeat < panels; ++repeat) {
-      for (int tile = 0; tile < count; ++tile)
-        multiplyOne(&left[tile * depth * rows], panel.data(), &block[tile * rows * vectors]);
-      asm volatile("" ::"r"(block.data()) : "memory");
-    }
-  }
-
-private:
-  static void multiplyOne(const float *left, const Vector *panel, Vector *block) {
-    Vector sums[rows][vectors] = {};
-#pragma clang loop unroll_count(4)
-    for (int k = 0; k < depth; ++k, left += rows, panel += vectors)
-#pragma clang loop unroll(full)
-      for (int i = 0; i < rows; ++i)
-#pragma clang loop unroll(full)
-        for (int j = 0; j < vectors; ++j)
-          sums[i][j] += left[i] * panel[j];
-    for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < vectors; ++j)
-        block[i * vectors + j] += sums[i][j];
-  }
-};
 
 /// The fewest seconds that the slowest of `threads` threads takes for `work(thread)`.
 static double measure(int threads, const std::function<void(int)> &work) {
@@ -103,11 +35,16 @@ static double measure(int threads, const std::function<void(int)> &work) {
 }
 
 template <int lanes> static double gflops(int threads) {
-  return 2.0 * lanes * accumulators * repeats * threads / measure(threads, [](int) { multiplyAdd<lanes>(); }) * 1e-9;
+  constexpr int repeats = 4'000'000;
+  return MultiplyAdds<lanes>::flops * repeats * threads /
+         measure(threads, [](int) { MultiplyAdds<lanes>::run(repeats); }) * 1e-9;
 }
 
 template <int lanes> static double tileGflops(int threads) {
-  return Tiles<lanes>::flops * threads / measure(threads, [](int) { Tiles<lanes>::multiply(); }) * 1e-9;
+  constexpr int repeats = 600;
+  std::vector<RegisterTiles<lanes>> tiles(threads);
+  return RegisterTiles<lanes>::flops * repeats * threads /
+         measure(threads, [&](int thread) { tiles[thread].run(repeats); }) * 1e-9;
 }
 
 /// Scales an array in place, far larger than the caches: each line is read and written once, and both count. (A copy

@@ -3,9 +3,8 @@
 
   run.py --bin build/bin [cpu|memory|gpu] [--full] [--rounds=N] [--json=FILE] [--filter=REGEX]
 One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","of_tile","vs","goal","holds"}. FLOPs are model FLOPs of
-visible work. The peak and the rate of the bare register tile are measured around each row, ours and the peers in turns with them; `vs`
-holds the peer's time / ours. Rows that move
-memory have "gbytes_per_second","of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (fastest rate / slowest) or
+visible work. The peak and the rate of the bare register tile are measured in turns with ours, a few milliseconds each (bpt-paired), for
+training steps around them; `vs` holds the peer's time / ours, in turns, too. Rows that move memory have "gbytes_per_second","of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (fastest rate / slowest) or
 seconds alone; memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer that cannot be had is named and left out.
 """
 import argparse, json, os, re, sys
@@ -18,43 +17,48 @@ AT_MOST = "seconds", "spread"  # figures that a goal bounds from above
 
 
 def measure(arguments, row, peers):
-    """Rounds of the peak, each of ours and each peer, in turns: medians of the times, and the peaks of the same minutes."""
-    times, peaks, theirs = [[] for _ in row.ours], [], {name: [] for name in peers}
+    """Rounds of ours and each peer, in turns: the medians of what ours and the peers took, and the peaks of the same minutes."""
+    times, peaks, theirs = [], [], {name: [] for name in peers}
     request = {"work": row.work, "dtype": row.dtype, "runs": row.ours[0].runs(), **row.sizes}
+    peak = (lambda: [ours.peak(arguments.bin, row.peak)]) if row.peak and not row.is_paired else list
     for _ in range(min(arguments.rounds, row.rounds or arguments.rounds)):
-        peaks += [ours.peak(arguments.bin, row.peak)] if row.peak else []
-        for one, seconds in zip(row.ours, times):
-            seconds.append(one.seconds(arguments.bin))
+        peaks += peak()
+        times.append(row.time(arguments.bin))
         for name, peer in peers.items():
             if (seconds := peer.measure(request)) is not None:
                 theirs[name].append(seconds)
-    peaks += [ours.peak(arguments.bin, row.peak)] if row.peak else []
-    return [median(seconds) for seconds in times], {name: median(seconds) for name, seconds in theirs.items() if seconds}, peaks
+    peaks += peak()
+    medians = [{field: median(time[field] for time in each) for field in each[0]} for each in zip(*times)]
+    return medians, {name: median(seconds) for name, seconds in theirs.items() if seconds}, peaks
 
 
-def figures(row, seconds, peaks):
+def figures(row, times, peaks):
     """The fields that say how fast ours is."""
-    rates = [one.amount / time * 1e-9 for one, time in zip(row.ours, seconds)]
+    rates = [one.amount / time["seconds"] * 1e-9 for one, time in zip(row.ours, times)]
     if row.figure == "speedup":
-        return {"speedup": round(seconds[1] / seconds[0], 3)}
+        return {"speedup": round(times[1]["seconds"] / times[0]["seconds"], 3)}
     if row.figure == "spread":
         return {"spread": round(max(rates) / min(rates), 3), "gflops_of_each": [round(rate, 1) for rate in rates]}
     if row.figure == "seconds":
         return {}
     rate = "gbytes_per_second" if row.figure == "of_bandwidth" else "gflops"
-    share = lambda name: round(rates[0] / max(peak[name] for peak in peaks), 3)
-    tile = {"of_tile": share(f"tile_{row.peak}")} if row.figure == "of_peak" else {}
-    return {rate: round(rates[0], 1), row.figure: share(row.peak)} | tile
+    if row.is_paired:
+        shares = {"of_peak": row.ours[0].amount / times[0]["peak_flops"], "of_tile": row.ours[0].amount / times[0]["tile_flops"]}
+    else:
+        best = lambda name: max(peak[name] for peak in peaks)
+        shares = {row.figure: rates[0] / best(row.peak)} | ({"of_tile": rates[0] / best(f"tile_{row.peak}")} if row.figure == "of_peak" else {})
+    return {rate: round(rates[0], 1)} | {name: round(share, 3) for name, share in shares.items()}
 
 
 def report(arguments, row, peers):
     fields = {"work": row.work, "dtype": row.dtype, "shape": row.shape}
     try:
-        seconds, theirs, peaks = measure(arguments, row, peers)
+        times, theirs, peaks = measure(arguments, row, peers)
     except ours.Failed as error:
         return fields | {"error": str(error)}
-    fields |= {"seconds": seconds[0]} | figures(row, seconds, peaks)
-    fields["vs"] = {name: round(time / seconds[0], 2) for name, time in theirs.items()}
+    seconds = times[0]["seconds"]
+    fields |= {"seconds": seconds} | figures(row, times, peaks)
+    fields["vs"] = {name: round(time / seconds, 2) for name, time in theirs.items()}
     wanted = {name: ratio for name, ratio in row.ratios.items() if ratio and name in theirs}
     at_most = row.figure in AT_MOST
     holds = fields[row.figure] <= row.goal if at_most else fields[row.figure] >= row.goal
