@@ -218,7 +218,7 @@ def LowerLaunchesPass : Pass<"bpt-lower-launches", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect"];
 }
-def LowerMatrixTilesPass : Pass<"bpt-lower-matrix-tiles", "::mlir::func::FuncOp"> {
+def LowerMatrixTilesPass : Pass<"bpt-lower-matrix-tiles"> {
   let summary = "AMX tiles become LLVM's";
   let description = [{
     Ops of the `amx` dialect become LLVM's intrinsics, and tiles that loops carry values of type `!llvm.x86_amx`. The upstream

@@ -19,6 +19,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
@@ -107,6 +108,19 @@ private:
   std::string first;
   ScopedDiagnosticHandler handler;
 };
+
+/// While it exists passes that are nested run on several functions at once. The context's own pool would outlive them.
+class PassThreads {
+public:
+  explicit PassThreads(MLIRContext &context) : context(context) { context.setThreadPool(pool); }
+  ~PassThreads() { context.disableMultithreading(); }
+  PassThreads(const PassThreads &) = delete;
+  PassThreads &operator=(const PassThreads &) = delete;
+
+private:
+  MLIRContext &context;
+  llvm::DefaultThreadPool pool{llvm::hardware_concurrency()};
+};
 } // namespace
 
 Compiler::Compiler() {
@@ -120,7 +134,7 @@ Compiler::Compiler() {
   registerDialect(registry);
   static bool once = (registerPasses(), mlir::registerTransformsPasses(), true);
   (void)once;
-  // Two cores do not pay for the context's thread pool, and its workers would outlive compilation.
+  // Passes over whole modules do not pay for locks: PassThreads is for those that have many functions.
   context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
 }
 
@@ -265,6 +279,9 @@ Status Compiler::lower(ModuleOp module, const CompileOptions &options, Stage las
       break;
     if (stage <= first)
       continue;
+    std::optional<PassThreads> threads;
+    if (stage == Stage::LLVM)
+      threads.emplace(*context);
     if (Status status = runPasses(module, [&, build = build](OpPassManager &manager) { build(manager, lowering); });
         !status)
       return status;

@@ -47,34 +47,39 @@ void addGPUKernels(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createSymbolDCEPass());
 }
 
+/// What each function can do by itself: all of it runs on several functions at once.
+static void addFunctionsToLLVM(OpPassManager &each) {
+  each.addPass(memref::createExpandStridedMetadataPass());
+  each.addPass(createLowerAffinePass());
+  each.addPass(createConvertVectorToSCFPass());
+  each.addPass(createLowerMatrixTilesPass());
+  each.addPass(createSCFToControlFlowPass());
+  // Narrow floats are widened and rounded by integer arithmetic on the host: the packaged LLVM would call __truncsfbf2 of a newer
+  // libgcc. A GPU has instructions, for these and for maxima.
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeBf16 = true;
+  each.addPass(arith::createArithExpandOpsPass(expand));
+  each.addPass(createCanonicalizerPass());
+  each.addPass(createCSEPass());
+  each.addPass(createConvertVectorToLLVMPass());
+  each.addPass(createConvertMathToLLVMPass());
+  each.addPass(createArithToLLVMConversionPass());
+  each.addPass(createConvertIndexToLLVMPass());
+}
+
 void addLLVM(OpPassManager &manager, const LowerOptions &options) {
   // kernels: func, scf, memref, vector, arith, math, affine
   manager.addPass(createOutlineParallelPass());
   manager.addPass(createLowerLaunchesPass());
   manager.addPass(createCreateEntriesPass());
-  manager.addPass(memref::createExpandStridedMetadataPass());
-  manager.addPass(createLowerAffinePass());
-  manager.addPass(createConvertVectorToSCFPass());
-  manager.addNestedPass<func::FuncOp>(createLowerMatrixTilesPass());
-  manager.addPass(createSCFToControlFlowPass());
-  // Narrow floats are widened and rounded by integer arithmetic on the host: the packaged LLVM would call __truncsfbf2 of a newer
-  // libgcc. A GPU has instructions, for these and for maxima.
-  arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = true;
-  manager.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
-  manager.addPass(createCanonicalizerPass());
-  manager.addPass(createCSEPass());
-  manager.addPass(createConvertVectorToLLVMPass());
-  manager.addNestedPass<func::FuncOp>(createConvertMathToLLVMPass());
-  manager.addPass(createConvertMathToLLVMPass());
+  addFunctionsToLLVM(manager.nestAny());
   manager.addPass(createConvertMathToLibmPass());
-  manager.addPass(createArithToLLVMConversionPass());
-  manager.addPass(createConvertIndexToLLVMPass());
   manager.addPass(createFinalizeMemRefToLLVMConversionPass());
   manager.addPass(createConvertFuncToLLVMPass());
   manager.addPass(createConvertControlFlowToLLVMPass());
-  manager.addPass(createConvertNVVMToLLVMPass());
-  manager.addPass(createReconcileUnrealizedCastsPass());
+  OpPassManager &each = manager.nestAny();
+  each.addPass(createConvertNVVMToLLVMPass());
+  each.addPass(createReconcileUnrealizedCastsPass());
   // llvm
 }
 
