@@ -68,9 +68,10 @@ class Runner:
         return done.stdout
 
     def run(self, folder, entry, target, *flags, program=None):
-        """Runs a function of folder/program.mlir on the values in folder/in.safetensors."""
-        return self.tool("bpt-run", program or os.path.join(folder, "program.mlir"), f"--entry={entry}", f"--target={target}",
-                         "--threads=2", f"--inputs={os.path.join(folder, 'in.safetensors')}", "--json", *flags)
+        """Runs a function of folder/program.mlir, or of a compiled program, on the values in folder/in.safetensors."""
+        program = program or os.path.join(folder, "program.mlir")
+        call = ("bpt-exec", program) if program.endswith(".so") else ("bpt-run", program, f"--target={target}")
+        return self.tool(*call, f"--entry={entry}", "--threads=2", f"--inputs={os.path.join(folder, 'in.safetensors')}", "--json", *flags)
 
     def results(self, folder, entry, target, program=None):
         """{result: (dtype, shape, values)}"""
@@ -201,13 +202,14 @@ class Runner:
         self.write(folder, program, point)
         source = os.path.join(folder, "program.mlir")
         text = self.tool("bpt-opt", source, "--pass-pipeline=builtin.module(bpt-differentiate{function=f})")
-        moved = []
+        library, moved = os.path.join(folder, "program.so"), []
+        self.tool("bpt-compile", source, "--target=reference", "--emit=so", "-o", library)
         for sign in (1, -1):
             shifted = dict(point)
             for name, step in direction.items():
                 shifted[name] = (*point[name][:2], [x + sign * STEP * d for x, d in zip(point[name][2], step)])
             tensors.write(os.path.join(folder, "in.safetensors"), shifted)
-            moved.append(self.results(folder, "f", "reference"))
+            moved.append(self.results(folder, "f", "reference", program=library))
         with open(source, "w") as file:
             file.write(text)
         given = dict(point)
@@ -252,10 +254,12 @@ class Runner:
         rounded = tensors.read(inputs)[0]
         run = lambda target, program: self.results(folder, "loss.grad", target, program)
         results = {"naive": run("reference", plain), "ours": run(self.machine, formed)}
+        exact = results["naive"]
         if dtype == "f64":
             results["formed"] = run("reference", formed)
-        tensors.write(inputs, {name: ("F64", shape, values) for name, (_, shape, values) in rounded.items()})
-        exact = run("reference", self.differentiate(folder, "plain64", exact_graph, ""))
+        else:
+            tensors.write(inputs, {name: ("F64", shape, values) for name, (_, shape, values) in rounded.items()})
+            exact = run("reference", self.differentiate(folder, "plain64", exact_graph, ""))
         errors = {what: {name: tensors.relative_error(tensor[2], exact[name][2]) for name, tensor in result.items()}
                   for what, result in results.items()}
         naive, ours = errors["naive"], errors["ours"]

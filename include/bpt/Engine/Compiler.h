@@ -48,6 +48,7 @@ struct CompileOptions {
   std::vector<std::string> entries; ///< functions to compile; empty: every public function
   int64_t memory = 0;               ///< bytes the arena may have; 0: any
   int64_t threads = 1;              ///< threads the budget is checked for
+  bool runsOnce = false;            ///< code is worth less than the time to make it; always so for the reference
   bool profile = false;             ///< code reports to the runtime where its time goes (CPU only)
   Offload offload = Offload::Auto;  ///< Auto: as formGradientEntry chooses, else no
   std::string keptActivations;      ///< what layers keep for their backward, for the manifest; empty: not recorded

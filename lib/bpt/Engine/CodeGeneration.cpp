@@ -26,6 +26,8 @@ Expected<TargetInfo> getTargetInfo(const CompileOptions &options) {
   return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
 }
 
+static bool runsOnce(const CompileOptions &options) { return options.runsOnce || options.target == Target::Reference; }
+
 Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CompileOptions &options) {
   static bool initialized = (llvm::InitializeNativeTarget(), llvm::InitializeNativeTargetAsmPrinter(), true);
   (void)initialized;
@@ -37,12 +39,13 @@ Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const Compile
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return badInput(message);
-  // The reference runs once: code is worth less than the time to make it.
-  llvm::CodeGenOptLevel level =
-      options.target == Target::Reference ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default;
+  using Level = llvm::CodeGenOptLevel;
+  // None does not know the tiles of AMX, which the reference does not use.
+  Level least = options.target == Target::Reference ? Level::None : Level::Less;
   llvm::TargetOptions targetOptions;
-  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
-      triple, info->cpu, info->features, targetOptions, llvm::Reloc::PIC_, std::nullopt, level));
+  std::unique_ptr<llvm::TargetMachine> machine(
+      target->createTargetMachine(triple, info->cpu, info->features, targetOptions, llvm::Reloc::PIC_, std::nullopt,
+                                  runsOnce(options) ? least : Level::Default));
   if (!machine)
     return badInput("LLVM has no code generator for " + triple.str());
   return machine;
@@ -63,11 +66,11 @@ void runLLVMPasses(llvm::Module &module, llvm::TargetMachine *machine,
   build(builder).run(module, modules);
 }
 
-/// O2 for kernels. The reference has one loop nest per step of each definition: O2 vectorises and unrolls them all and
-/// takes ten times as long to compile as the little below, and then runs once.
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine, Target target) {
+/// O2, unless the code runs once. The reference has one loop nest per step of each definition: O2 vectorises and
+/// unrolls them all and takes ten times as long to compile as the little below.
+static void optimize(llvm::Module &module, llvm::TargetMachine &machine, bool runsOnce) {
   runLLVMPasses(module, &machine, [&](llvm::PassBuilder &builder) {
-    if (target != Target::Reference)
+    if (!runsOnce)
       return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2);
     llvm::ModulePassManager passes;
     llvm::cantFail(builder.parsePassPipeline(
@@ -78,7 +81,7 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine, Target 
 
 void Compiler::optimize(llvm::Module &module, const CompileOptions &options) {
   if (auto machine = createTargetMachine(options))
-    bpt::optimize(module, **machine, options.target);
+    bpt::optimize(module, **machine, runsOnce(options));
 }
 
 Expected<std::string> emitFile(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type) {
