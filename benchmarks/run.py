@@ -4,8 +4,10 @@
   run.py --bin build/bin [cpu|memory|gpu] [--full] [--rounds=N] [--json=FILE] [--filter=REGEX]
 One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","of_tile","vs","goal","holds"}. FLOPs are model FLOPs of
 visible work. The peak and the rate of the bare register tile are measured in turns with ours, a few milliseconds each (bpt-paired), for
-training steps around them; `vs` holds the peer's time / ours, in turns, too. Rows that move memory have "gbytes_per_second","of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (fastest rate / slowest) or
-seconds alone; memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer that cannot be had is named and left out.
+training steps around them; `vs` holds the peer's time / ours, in turns, too. Rows that move memory have "gbytes_per_second",
+"of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (largest share of peak / smallest) or seconds alone;
+memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer that cannot be
+had is named and left out.
 """
 import argparse, json, os, re, sys
 from statistics import median
@@ -38,7 +40,8 @@ def figures(row, times, peaks):
     if row.figure == "speedup":
         return {"speedup": round(times[1]["seconds"] / times[0]["seconds"], 3)}
     if row.figure == "spread":
-        return {"spread": round(max(rates) / min(rates), 3), "gflops_of_each": [round(rate, 1) for rate in rates]}
+        shares = [one.amount / time["peak_flops"] for one, time in zip(row.ours, times)]
+        return {"spread": round(max(shares) / min(shares), 3), "of_peak_of_each": [round(share, 3) for share in shares]}
     if row.figure == "seconds":
         return {}
     rate = "gbytes_per_second" if row.figure == "of_bandwidth" else "gflops"
