@@ -177,10 +177,14 @@ void Gemm::accumulate(Value block, Matrix a, Matrix b, Value m, Value n, Value k
 /// Whether register tiles read the rows of A where they lie in a product of so many columns: few panels would share a
 /// copy.
 bool Gemm::isReadInPlace(const Matrix &a, Value columns) const {
-  auto type = cast<MemRefType>(a.memref.getType());
+  return !a.transposed && isUsedInPlace(a.memref, columns, 2 * tiles.blockColumns);
+}
+
+bool Gemm::isUsedInPlace(Value memref, Value columns, int64_t most) const {
+  auto type = cast<MemRefType>(memref.getType());
   std::optional<int64_t> n = getConstantIntValue(columns);
-  return !tiles.isMatrix && !e.target.hasWarps && !a.transposed && type.getElementType() == e.accumulator &&
-         type.getRank() == 2 && n && *n <= 2 * tiles.blockColumns;
+  return !tiles.isMatrix && !e.target.hasWarps && type.getElementType() == e.accumulator && type.getRank() == 2 && n &&
+         *n <= most;
 }
 
 /// A[0..m, 0..depth) where it lies, or packed in the scratch: a view [tile, depth, row of the tile], or what
@@ -318,10 +322,7 @@ static bool sharesLeft(const Gemm::Product &product, const Gemm::Product &before
 }
 
 bool Gemm::canGrowIn(Value memref, Value columns) const {
-  auto type = cast<MemRefType>(memref.getType());
-  std::optional<int64_t> n = getConstantIntValue(columns);
-  return !tiles.isMatrix && !e.target.hasWarps && type.getElementType() == e.accumulator && type.getRank() == 2 && n &&
-         *n % tiles.getPanel() == 0 && *n <= tiles.blockColumns;
+  return isUsedInPlace(memref, columns, tiles.blockColumns) && *getConstantIntValue(columns) % tiles.getPanel() == 0;
 }
 
 void Gemm::parallelProducts(Value m, Value n, int64_t copies, ArrayRef<Product> products,

@@ -125,6 +125,8 @@ private:
                   bool inPlace, const Matrix &results = {});
   mlir::Value isFirst(const Term &term, mlir::Value start);
   bool isReadInPlace(const Matrix &a, mlir::Value columns) const;
+  /// Whether register tiles can use a matrix where it lies, in a product of so many columns, which are `most` at most.
+  bool isUsedInPlace(mlir::Value memref, mlir::Value columns, int64_t most) const;
   Left takeLeft(Matrix a, mlir::Value m, mlir::Value depth, bool inPlace);
   void accumulateOwnPanel(const Left &left, const Term &term, mlir::Value start, mlir::Value firstColumn,
                           mlir::Value column, mlir::Value m, mlir::Value n, mlir::Value depth, const Fetch &results);
