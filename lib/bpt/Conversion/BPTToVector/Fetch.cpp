@@ -1,3 +1,4 @@
+// Lines of memory that register tiles fetch.
 #include "Fetch.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/MathExtras.h"
