@@ -32,10 +32,7 @@ class Row:
         """One object with "seconds" for each of ours; where they are paired with the FLOPs of the peak in such a time."""
         if not self.is_paired:
             return [one.time(bin) for one in self.ours]
-        avx2 = self.peak == "gflops_avx2"
-        if len({one.threads for one in self.ours}) == 1:
-            return take_turns(bin, self.ours, avx2)
-        return [take_turns(bin, [one], avx2)[0] for one in self.ours]
+        return take_turns(bin, self.ours, avx2=self.peak == "gflops_avx2")
 
     @property
     def title(self):

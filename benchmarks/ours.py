@@ -41,7 +41,7 @@ class Kernel:
         return max(1, min(15, 5 * 10 ** 10 // self.amount))
 
     def compile(self, bin):
-        """The object and the options of a run of it."""
+        """The object."""
         if not self.where:
             self.where = tempfile.TemporaryDirectory()
             with open(self.path("f.mlir"), "w") as f:
@@ -49,21 +49,22 @@ class Kernel:
             if self.zeros:
                 write_zeros(self.path("zeros.safetensors"), self.zeros)
             output(bin, "bpt-compile", self.path("f.mlir"), "--emit=so", "-o", self.path("f.so"), f"--cpu={self.cpu}")
-        return self.path("f.so"), ["--entry=f", f"--threads={self.threads}"] + ([f"--inputs={self.path('zeros.safetensors')}"] if self.zeros else [])
+        return self.path("f.so")
 
     def path(self, name):
         return os.path.join(self.where.name, name)
 
     def time(self, bin):
-        object, options = self.compile(bin)
-        return {"seconds": call(bin, "bpt-exec", object, *options, f"--bench={self.runs()}", "--json")["seconds"]}
+        object = self.compile(bin)
+        inputs = [f"--inputs={self.path('zeros.safetensors')}"] if self.zeros else []
+        return {"seconds": call(bin, "bpt-exec", object, "--entry=f", f"--threads={self.threads}", f"--bench={self.runs()}", "--json", *inputs)["seconds"]}
 
 
 def take_turns(bin, kernels, avx2=False):
-    """The times of kernels of the same options, in turns with the machine's peak, and the FLOPs that it does in such times."""
-    compiled = [kernel.compile(bin) for kernel in kernels]
+    """The times of kernels in turns with the machine's peak, and the FLOPs that it does in such times."""
     seconds = 0.6 if len(kernels) == 1 else 2 * len(kernels)  # several are compared with each other
-    return lines(bin, "bpt-paired", *(object for object, _ in compiled), *compiled[0][1], f"--seconds={seconds}", *(["--avx2"] if avx2 else []))
+    return lines(bin, "bpt-paired", *(kernel.compile(bin) for kernel in kernels), "--entry=f", f"--seconds={seconds}",
+                 f"--threads={','.join(str(kernel.threads) for kernel in kernels)}", *(["--avx2"] if avx2 else []))
 
 
 def write_zeros(path, shapes):

@@ -1,6 +1,7 @@
 // bpt-paired OBJECT.so..: how fast an entry of each object is beside the machine's own rate in the same milliseconds.
 // Short runs of the objects and of the loops of rates.h take turns on the same threads, since the clock and the
-// neighbours of a shared machine change within seconds. One line of JSON an object:
+// neighbours of a shared machine change within seconds. The loops run on as many threads as the object that has most.
+// One line of JSON an object:
 // {"seconds":..,"peak_flops":..,"tile_flops":..,"speed":..,"runs":..}: medians of the time of a run, of the FLOPs that
 // the multiply-add units and the bare register tile do in such a time, and of the first object's time / this one's.
 #include "bpt/Runtime/CommandLine.h"
@@ -73,9 +74,10 @@ struct Contestant {
 };
 } // namespace
 
-/// Turns until `limit` seconds are over, the first object of each another one; each has a turn at least.
+/// Turns until `limit` seconds are over, the first object of each another one; each has `leastTurns` in any case.
 template <int lanes> static Status takeTurns(std::vector<Contestant> &contestants, int threads, double limit) {
   constexpr double turn = 0.006;
+  constexpr size_t leastTurns = 3; // a median of fewer is worth nothing
   Loops<lanes> loops(threads);
   for (Contestant &contestant : contestants) {
     double warm = now() + 0.1;
@@ -95,7 +97,7 @@ template <int lanes> static Status takeTurns(std::vector<Contestant> &contestant
   size_t count = contestants.size();
   double end = now() + limit;
   Rates before = loops.measure(milliseconds);
-  for (size_t round = 0; round == 0 || now() < end; ++round) {
+  for (size_t round = 0; round < leastTurns || now() < end; ++round) {
     std::vector<double> times(count);
     for (size_t i = 0; i < count; ++i) {
       size_t which = (round + i) % count;
@@ -125,30 +127,37 @@ int main(int argc, char **argv) {
   app.add_option("OBJECT.so", objects, "shared objects made by bpt-compile --emit=so")->required();
   app.add_option("--entry", request.entry, "function to run")->type_name("NAME")->default_str("the only one");
   app.add_option("--inputs", request.inputs, "safetensors file with arguments by name")->default_str("all are random");
-  app.add_option("--threads", request.threads, "number of threads")
+  std::vector<int> threads;
+  app.add_option("--threads", threads, "number of threads, or one for each object: 2,1")
+      ->delimiter(',')
       ->check(CLI::PositiveNumber)
       ->default_str("OMP_NUM_THREADS, else the processors");
   app.add_option("--seconds", limit, "seconds of turns")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_flag("--avx2", avx2, "the machine's rates with vectors of 256 bits");
   if (std::optional<int> code = parseCommandLine(app, argc, argv))
     return *code;
+  if (threads.size() > 1 && threads.size() != objects.size())
+    return reportError(app.get_name(), usageError("expected one --threads, or as many as there are objects"));
   request.ompNumThreads = std::getenv("OMP_NUM_THREADS");
   std::string warnings;
   std::vector<Contestant> contestants;
-  for (const std::string &object : objects) {
-    Expected<Program> program = Program::open(object);
+  int mostThreads = 1;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (!threads.empty())
+      request.threads = threads[threads.size() > 1 ? i : 0];
+    Expected<Program> program = Program::open(objects[i]);
     if (!program)
       return reportError(app.get_name(), program.error());
     Expected<EntryRun> run = EntryRun::start(*program, request, warnings);
     if (!run)
       return reportError(app.get_name(), run.error());
     contestants.emplace_back(run.take());
+    mostThreads = std::max(mostThreads, contestants.back().run.report().threads);
   }
   std::fputs(warnings.c_str(), stderr);
-  int threads = contestants[0].run.report().threads;
   constexpr int shortLanes = std::min(nativeLanes, 8);
-  Status done =
-      avx2 ? takeTurns<shortLanes>(contestants, threads, limit) : takeTurns<nativeLanes>(contestants, threads, limit);
+  Status done = avx2 ? takeTurns<shortLanes>(contestants, mostThreads, limit)
+                     : takeTurns<nativeLanes>(contestants, mostThreads, limit);
   if (!done)
     return reportError(app.get_name(), done.error());
   for (const Contestant &own : contestants)
