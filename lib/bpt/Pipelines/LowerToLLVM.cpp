@@ -47,24 +47,26 @@ void addGPUKernels(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createSymbolDCEPass());
 }
 
-/// What each function can do by itself: all of it runs on several functions at once.
-static void addFunctionsToLLVM(OpPassManager &each) {
-  each.addPass(memref::createExpandStridedMetadataPass());
-  each.addPass(createLowerAffinePass());
-  each.addPass(createConvertVectorToSCFPass());
-  each.addPass(createLowerMatrixTilesPass());
-  each.addPass(createSCFToControlFlowPass());
+/// What each function, or the module of a GPU's kernels, can do by itself: it runs on several of them at once.
+static void addFunctionsToLLVM(OpPassManager &manager) {
+  OpPassManager &loops = manager.nestAny();
+  loops.addPass(memref::createExpandStridedMetadataPass());
+  loops.addPass(createLowerAffinePass());
+  loops.addPass(createConvertVectorToSCFPass());
+  loops.addPass(createLowerMatrixTilesPass());
+  loops.addPass(createSCFToControlFlowPass());
   // Narrow floats are widened and rounded by integer arithmetic on the host: the packaged LLVM would call __truncsfbf2 of a newer
   // libgcc. A GPU has instructions, for these and for maxima.
   arith::ArithExpandOpsPassOptions expand;
   expand.includeBf16 = true;
-  each.addPass(arith::createArithExpandOpsPass(expand));
-  each.addPass(createCanonicalizerPass());
-  each.addPass(createCSEPass());
-  each.addPass(createConvertVectorToLLVMPass());
-  each.addPass(createConvertMathToLLVMPass());
-  each.addPass(createArithToLLVMConversionPass());
-  each.addPass(createConvertIndexToLLVMPass());
+  manager.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass(expand));
+  OpPassManager &rest = manager.nestAny();
+  rest.addPass(createCanonicalizerPass());
+  rest.addPass(createCSEPass());
+  rest.addPass(createConvertVectorToLLVMPass());
+  rest.addPass(createConvertMathToLLVMPass());
+  rest.addPass(createArithToLLVMConversionPass());
+  rest.addPass(createConvertIndexToLLVMPass());
 }
 
 void addLLVM(OpPassManager &manager, const LowerOptions &options) {
@@ -72,7 +74,7 @@ void addLLVM(OpPassManager &manager, const LowerOptions &options) {
   manager.addPass(createOutlineParallelPass());
   manager.addPass(createLowerLaunchesPass());
   manager.addPass(createCreateEntriesPass());
-  addFunctionsToLLVM(manager.nestAny());
+  addFunctionsToLLVM(manager);
   manager.addPass(createConvertMathToLibmPass());
   manager.addPass(createFinalizeMemRefToLLVMConversionPass());
   manager.addPass(createConvertFuncToLLVMPass());
