@@ -1,6 +1,6 @@
 """What is measured of ours, by calls of tools in processes of their own."""
 import array, json, math, os, random, subprocess, tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 class Failed(Exception):
