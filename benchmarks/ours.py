@@ -41,7 +41,7 @@ class Kernel:
         return max(1, min(15, 5 * 10 ** 10 // self.amount))
 
     def compile(self, bin):
-        """The object."""
+        """The shared object, made once."""
         if not self.where:
             self.where = tempfile.TemporaryDirectory()
             with open(self.path("f.mlir"), "w") as f:
@@ -61,7 +61,8 @@ class Kernel:
 
 
 def take_turns(bin, kernels, avx2=False):
-    """The times of kernels in turns with the machine's peak, and the FLOPs that it does in such times."""
+    """The times of kernels in turns with the machine's peak, and the FLOPs that it does in such times. Their arguments are random."""
+    assert not any(kernel.zeros for kernel in kernels)
     seconds = 0.6 if len(kernels) == 1 else 2 * len(kernels)  # several are compared with each other
     return lines(bin, "bpt-paired", *(kernel.compile(bin) for kernel in kernels), "--entry=f", f"--seconds={seconds}",
                  f"--threads={','.join(str(kernel.threads) for kernel in kernels)}", *(["--avx2"] if avx2 else []))

@@ -3,11 +3,11 @@
 
   run.py --bin build/bin [cpu|memory|gpu] [--full] [--rounds=N] [--json=FILE] [--filter=REGEX]
 One JSON object a row: {"work","dtype","shape","seconds","gflops","of_peak","of_tile","vs","goal","holds"}. FLOPs are model FLOPs of
-visible work. The peak and the rate of the bare register tile are measured in turns with ours, a few milliseconds each (bpt-paired), for
-training steps around them; `vs` holds the peer's time / ours, in turns, too. Rows that move memory have "gbytes_per_second",
-"of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (largest share of peak / smallest) or seconds alone;
-memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer that cannot be
-had is named and left out.
+visible work. The peak and the rate of the bare register tile are measured in turns with ours, a few milliseconds each (bpt-paired),
+for training steps and rows that move memory around them; `vs` holds the peer's time / ours, in turns, too. Rows that move memory have
+"gbytes_per_second","of_bandwidth" instead, others "speedup" (one thread's time / ours), "spread" (largest share of peak / smallest)
+or seconds alone; memory rows "planned_bytes","allocated_bytes"; rows of gpu what was counted, or a rate that a model predicts. A peer
+that cannot be had is named and left out.
 """
 import argparse, json, os, re, sys
 from statistics import median

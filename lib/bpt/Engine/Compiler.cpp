@@ -134,7 +134,7 @@ Compiler::Compiler() {
   registerDialect(registry);
   static bool once = (registerPasses(), mlir::registerTransformsPasses(), true);
   (void)once;
-  // Passes over whole modules do not pay for locks: PassThreads is for those that have many functions.
+  // Threads are there only while PassThreads is: for passes that have many functions to run on.
   context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
 }
 
