@@ -26,7 +26,10 @@ Expected<TargetInfo> getTargetInfo(const CompileOptions &options) {
   return usageError("unknown cpu '" + options.cpu + "'; expected " + TargetInfo::getKnownNames().str());
 }
 
-static bool runsOnce(const CompileOptions &options) { return options.runsOnce || options.target == Target::Reference; }
+/// Whether code is worth less than the time to make it.
+static bool isMadeFast(const CompileOptions &options) {
+  return options.optimize < 2 || options.target == Target::Reference;
+}
 
 Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CompileOptions &options) {
   static bool initialized = (llvm::InitializeNativeTarget(), llvm::InitializeNativeTargetAsmPrinter(), true);
@@ -45,7 +48,7 @@ Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const Compile
   llvm::TargetOptions targetOptions;
   std::unique_ptr<llvm::TargetMachine> machine(
       target->createTargetMachine(triple, info->cpu, info->features, targetOptions, llvm::Reloc::PIC_, std::nullopt,
-                                  runsOnce(options) ? least : Level::Default));
+                                  isMadeFast(options) ? least : Level::Default));
   if (!machine)
     return badInput("LLVM has no code generator for " + triple.str());
   return machine;
@@ -66,11 +69,11 @@ void runLLVMPasses(llvm::Module &module, llvm::TargetMachine *machine,
   build(builder).run(module, modules);
 }
 
-/// O2, unless the code runs once. The reference has one loop nest per step of each definition: O2 vectorises and
+/// O2, unless the code is to be made fast. The reference has one loop nest per step of each definition: O2 vectorises and
 /// unrolls them all and takes ten times as long to compile as the little below.
-static void optimize(llvm::Module &module, llvm::TargetMachine &machine, bool runsOnce) {
+static void optimize(llvm::Module &module, llvm::TargetMachine &machine, bool isMadeFast) {
   runLLVMPasses(module, &machine, [&](llvm::PassBuilder &builder) {
-    if (!runsOnce)
+    if (!isMadeFast)
       return builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2);
     llvm::ModulePassManager passes;
     llvm::cantFail(builder.parsePassPipeline(
@@ -81,7 +84,7 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine, bool ru
 
 void Compiler::optimize(llvm::Module &module, const CompileOptions &options) {
   if (auto machine = createTargetMachine(options))
-    bpt::optimize(module, **machine, runsOnce(options));
+    bpt::optimize(module, **machine, isMadeFast(options));
 }
 
 Expected<std::string> emitFile(llvm::Module &module, llvm::TargetMachine &machine, llvm::CodeGenFileType type) {

@@ -54,6 +54,14 @@ Expected<Offload> parseOffload(llvm::StringRef name, Target target) {
   return name == "true" ? Offload::Yes : Offload::No;
 }
 
+Status checkOptimize(int64_t level, Target target) {
+  if (level != 1 && level != 2)
+    return usageError("expected --optimize=1 or 2, but got " + std::to_string(level));
+  if (level == 1 && target != Target::CPU)
+    return usageError("--optimize=1 is for --target=cpu; " + getTargetName(target).str() + " has one level");
+  return {};
+}
+
 bool offloadsAnything(const Manifest &manifest) {
   return llvm::any_of(manifest.entries, [](const EntryInfo &entry) {
     return llvm::any_of(entry.slots, [](const SlotInfo &slot) { return slot.kind == "host"; });

@@ -139,7 +139,10 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   Expected<Target> target = parseTarget(options.target);
   if (!target)
     return target.takeError();
+  if (Status status = checkOptimize(options.optimize, *target); !status)
+    return status.takeError();
   compile.target = *target;
+  compile.optimize = static_cast<int>(options.optimize);
   compile.cpu = options.cpu;
   compile.profile = options.profile && *target == Target::CPU;
   compile.keptActivations = policy.getName();
