@@ -30,6 +30,8 @@
 // CHECK-COUNT-24: vector.store
 // CHECK: else
 // CHECK-COUNT-24: arith.addf
+// CHECK: call @bpt_last_tile_0
+// CHECK: func.func private @bpt_last_tile_0(
 // CHECK: scf.index_switch
 // AVX2: func.func private @bpt_tiles_fetching_16_0(
 // AVX2: :12 = scf.for {{.*}} iter_args(

@@ -48,11 +48,12 @@ SmallVector<Value> emitRegisterTile(Emitter &e, int64_t rows, int64_t vectors, V
   return e.loop(whole, end, 1, sums, [&](Value k, ValueRange carried) { return step(k, carried); });
 }
 
-/// The type of blocks of accumulators in scratch as helpers take them.
-static MemRefType getBlockType(Emitter &e) {
+/// The type of matrices as helpers take them, so that they are the same for all sizes.
+static MemRefType getMatrixType(Emitter &e, Type element) {
   auto layout = StridedLayoutAttr::get(e.getContext(), ShapedType::kDynamic, {ShapedType::kDynamic, 1});
-  return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic}, e.accumulator, layout);
+  return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic}, element, layout);
 }
+static MemRefType getBlockType(Emitter &e) { return getMatrixType(e, e.accumulator); }
 static MemRefType getPanelType(Emitter &e, const GemmTiles &tiles) {
   if (tiles.isMatrix)
     return MemRefType::get({ShapedType::kDynamic, 2 * tiles.getPanel()}, e.getBF16Type());
@@ -108,19 +109,28 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
       continue;
     name += "_fetching_" + std::to_string(fetch.columns);
     arguments.append({fetch.memref, fetch.row, fetch.column, fetch.rows});
-    types.append({getKernelType(fetch.memref.getType(), 2), index, index, index});
+    types.append({getMatrixType(e, getElementTypeOrSelf(fetch.memref)), index, index, index});
     widths.push_back(fetch.columns);
   }
+  auto emit = [&](Emitter &e, ValueRange args, int64_t rows, Value tile, ArrayRef<TileFetch> fetches) {
+    if (tiles.isMatrix)
+      return emitMatrixTile(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5], args[6]);
+    emitTile(e, tiles, rows, {args[0], a.isPacked}, tile, args[1], args[2], args[3], args[5], args[6], [&](Value k) {
+      for (const TileFetch &fetch : fetches)
+        fetch.emitLine(e, e.div(k, tileUnroll));
+    });
+  };
+  auto emitRest = [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
+    Value m = args[4], whole = e.div(m, tiles.rows);
+    Value rest = e.ceilDiv(e.sub(m, e.mul(whole, tiles.rows)), tiles.rowStep);
+    e.switchCase(rest, llvm::divideCeil(tiles.rows - 1, tiles.rowStep) + 1, [&](int64_t steps) {
+      if (steps)
+        emit(e, args, steps * tiles.rowStep, whole, {});
+    });
+    return {};
+  };
   kernels.callHelper(e, name, arguments, types, {}, [&](Emitter &e, ValueRange args) -> SmallVector<Value> {
-    Value m = args[4], whole = e.div(m, tiles.rows), count = e.max(whole, 1);
-    auto emit = [&](int64_t rows, Value tile, ArrayRef<TileFetch> fetches) {
-      if (tiles.isMatrix)
-        return emitMatrixTile(e, tiles, rows, args[0], tile, args[1], args[2], args[3], args[5], args[6]);
-      emitTile(e, tiles, rows, {args[0], a.isPacked}, tile, args[1], args[2], args[3], args[5], args[6], [&](Value k) {
-        for (const TileFetch &fetch : fetches)
-          fetch.emitLine(e, e.div(k, tileUnroll));
-      });
-    };
+    Value whole = e.div(args[4], tiles.rows), count = e.max(whole, 1);
     e.loop(e.index(0), whole, 1, [&](Value tile) {
       SmallVector<TileFetch> fetches;
       for (auto [f, width] : llvm::enumerate(widths)) {
@@ -129,13 +139,11 @@ static void callTiles(Emitter &e, KernelCache &kernels, const GemmTiles &tiles, 
         // What the steps of the loop do not get to.
         fetches.back().emitFrom(e, tiles.isMatrix ? e.index(0) : e.div(args[5], tileUnroll));
       }
-      emit(tiles.rows, tile, fetches);
+      emit(e, args, tiles.rows, tile, fetches);
     });
-    Value rest = e.ceilDiv(e.sub(m, e.mul(whole, tiles.rows)), tiles.rowStep);
-    e.switchCase(rest, llvm::divideCeil(tiles.rows - 1, tiles.rowStep) + 1, [&](int64_t steps) {
-      if (steps)
-        emit(steps * tiles.rowStep, whole, {});
-    });
+    // A function of its own, one for all that is fetched: its tiles are most of the code.
+    kernels.callHelper(e, "bpt_last_tile", args.take_front(firstFetch), ArrayRef(types).take_front(firstFetch), {},
+                       emitRest);
     return {};
   });
 }
