@@ -124,10 +124,10 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
     auto attention = dyn_cast<AttentionOp>(op);
     hasDropout |= isa<DropoutOp>(op) || (attention && attention.getSeed());
   });
-  // A question needs the step only.
-  bool isBound = effort == PackEffort::Bound;
-  if (Status status =
-          compiler.runPipeline(module, getPipeline(options, policy, heads == 1 && !isBound, hasDropout && !isBound));
+  // A question needs the step only, and so does a run that neither validates nor samples.
+  bool isBound = effort == PackEffort::Bound, validates = !isBound && !options.validTokens.empty();
+  bool samples = !isBound && heads == 1 && options.sampleEvery > 0;
+  if (Status status = compiler.runPipeline(module, getPipeline(options, policy, samples, hasDropout && validates));
       !status)
     return status.takeError();
   // Validation is the entry `loss`, without dropout.
@@ -148,9 +148,9 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   compile.keptActivations = policy.getName();
   compile.offload = policy.offload ? Offload::Yes : Offload::No;
   compile.entries = {"train_step"};
-  if (!isBound)
+  if (validates)
     compile.entries.push_back("loss");
-  if (heads == 1 && !isBound)
+  if (samples)
     compile.entries.push_back("next_logits");
   if (Status status = compiler.selectEntries(module, compile); !status)
     return status.takeError();
