@@ -10,8 +10,8 @@ namespace bpt {
 Expected<mlir::OwningOpRef<mlir::ModuleOp>> readTrainingGraph(Compiler &compiler, const TrainOptions &options);
 /// The arguments of the graph's function `loss`, without compiling it. Consumes standard input when the graph is `-`.
 Expected<std::vector<ArgumentInfo>> readTrainingSignature(const TrainOptions &options);
-/// Compiles the graph to a program with the entries `train_step`, `loss` (validation) and, where the graph ends in one linear +
-/// cross-entropy, `next_logits` (sampling). What options.keepActivations, segment and lastLayers leave open (auto, 0) is chosen: the
+/// Compiles the graph to a program with the entries `train_step` and, where the run validates, `loss`, where it samples and the graph
+/// ends in one linear + cross-entropy, `next_logits`. What options.keepActivations, segment and lastLayers leave open (auto, 0) is chosen: the
 /// fastest program that fits into options.memory with `threads` threads (0: nine tenths of what the system has to give); where
 /// none does, there is the plan of the smallest and no code. Programs that differ in these only compute the same bits.
 Expected<CompiledTraining> compileTraining(const TrainOptions &options, int threads);

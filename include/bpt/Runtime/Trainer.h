@@ -23,7 +23,7 @@ struct ProgramSource {
   /// The arguments of the loss graph, read without compiling it: enough to write the checkpoint of step 0 when a signal
   /// comes while the program is being compiled. May be empty; then the signal waits for the compiler.
   std::function<Expected<std::vector<ArgumentInfo>>()> signature;
-  /// The program: `train_step`, and where they are possible `loss` and `next_logits`. Runs in a thread of its own,
+  /// The program: `train_step`, and where they are asked for and possible `loss` and `next_logits`. Runs in a thread of its own,
   /// which train() abandons when a signal comes: what it uses must live until the process ends.
   std::function<Expected<CompiledTraining>()> compile;
   /// The same without code, for a dry run (Full), and with other options for questions what would fit (Bound: the training
