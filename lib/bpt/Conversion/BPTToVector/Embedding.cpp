@@ -95,7 +95,7 @@ struct EmbeddingGradient {
   /// Fetches columns [begin, end) of the row of the table that the k-th list is added to: the processor cannot guess
   /// it.
   void emitFetch(const TokenLists &lists, Value k, Value rows, Value begin, Value end) const {
-    int64_t line = 64 * 8 / cast<MemRefType>(dtable.getType()).getElementTypeBitWidth();
+    int64_t line = getLineElements(getElementTypeOrSelf(dtable));
     Value id = loadId(e, ids, e.rowIndices(dout, load(lists.first, k)), rows);
     e.loop(begin, end, line, [&](Value column) {
       memref::PrefetchOp::create(e, dtable, ValueRange{id, column}, /*isWrite=*/true, /*localityHint=*/3,

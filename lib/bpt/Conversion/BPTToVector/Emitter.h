@@ -12,6 +12,8 @@ class Emitter;
 /// The same memory as integers where elements are 16-bit floats: LLVM would emulate masked and selected vectors of them
 /// with library calls.
 mlir::Value asBits(Emitter &e, mlir::Value memref);
+/// Elements of a cache line.
+inline int64_t getLineElements(mlir::Type element) { return 64 * 8 / element.getIntOrFloatBitWidth(); }
 
 /// A builder for one kernel. Floating-point values in registers always have the accumulator type (f32, or f64 for f64);
 /// storage types exist in memory only. Index arithmetic folds constants, so static shapes give static loops.

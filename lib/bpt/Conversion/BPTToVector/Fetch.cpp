@@ -8,7 +8,7 @@ using namespace mlir;
 namespace bpt {
 
 TileFetch::TileFetch(Emitter &e, const Fetch &fetch, Value number, Value count) : fetch(fetch) {
-  lineElements = 64 * 8 / cast<MemRefType>(fetch.memref.getType()).getElementTypeBitWidth();
+  lineElements = getLineElements(getElementTypeOrSelf(fetch.memref));
   linesOfRow = llvm::divideCeil(fetch.columns, lineElements);
   Value share = e.ceilDiv(fetch.rows, count);
   first = e.min(e.mul(number, share), fetch.rows);

@@ -48,7 +48,7 @@ static SmallVector<int64_t> getParts(const GemmTiles &tiles) {
 
 /// Fetches the lines that `count` steps of a tile will be written to: the block lies in the second-level cache.
 void LeftPacker::emitFetch(Value tile, Value step, int64_t count) {
-  int64_t line = 64 * 8 / e.accumulator.getIntOrFloatBitWidth();
+  int64_t line = getLineElements(e.accumulator);
   for (int64_t offset = 0; offset < tiles.rows * count; offset += line)
     memref::PrefetchOp::create(e, packed, ValueRange{tile, e.add(e.mul(step, tiles.rows), offset)}, /*isWrite=*/true,
                                /*localityHint=*/3, /*isDataCache=*/true);
