@@ -181,7 +181,7 @@ class Runner:
     def threads(self, folder, op, dtype, chunk):
         shapes = self.write_special(folder, build(chunk, dtype))
         library = os.path.join(folder, "program.so")
-        self.tool("bpt-compile", os.path.join(folder, "program.mlir"), "--target=cpu", "--optimize=1", "--emit=so", "-o", library)
+        self.tool("bpt-compile", os.path.join(folder, "program.mlir"), "--target=cpu", "--opt-level=1", "--emit=so", "-o", library)
         results = []
         for number in (1, 3):
             outputs = os.path.join(folder, f"out{number}.safetensors")
@@ -253,7 +253,7 @@ class Runner:
         tensors.write(inputs, parameters(open(graph).read()))
         rounded = tensors.read(inputs)[0]
         # Kernels are compared one by one as users get them, in the stage 'target'; here what joins them counts.
-        run = lambda target, program: self.results(folder, "loss.grad", target, program, flags=["--optimize=1"] if target == "cpu" else [])
+        run = lambda target, program: self.results(folder, "loss.grad", target, program, flags=["--opt-level=1"] if target == "cpu" else [])
         results = {"naive": run("reference", plain), "ours": run(self.machine, formed)}
         exact = results["naive"]
         if dtype == "f64":

@@ -101,7 +101,7 @@ TEST_P(RandomGraphs, AllocateWhatWasPlanned) {
   std::string text, passes;
   bpt::CompileOptions options;
   options.threads = 2;
-  options.optimize = 1;
+  options.optLevel = 1;
   for (int i = 0; i < GraphsOfModule; ++i) {
     std::string name = "g" + std::to_string(i);
     RandomGraph graph = makeRandomGraph(static_cast<uint32_t>(GetParam()),

@@ -34,8 +34,8 @@ enum class Offload { Auto, No, Yes };
 /// `auto`, `true` or `false`; exit 2 for another name, and for `true` with a target that computes in host memory.
 Expected<Offload> parseOffload(llvm::StringRef name, Target target);
 
-/// Whether `level` of CompileOptions::optimize is one for the target; exit 2 if not: only the CPU's code has two.
-Status checkOptimize(int64_t level, Target target);
+/// Whether `level` of CompileOptions::optLevel is one for the target; exit 2 if not: only the CPU's code has two.
+Status checkOptLevel(int64_t level, Target target);
 
 /// Whether a program that was compiled with Offload::Yes has something in host memory.
 bool offloadsAnything(const Manifest &manifest);
@@ -51,7 +51,7 @@ struct CompileOptions {
   std::vector<std::string> entries; ///< functions to compile; empty: every public function
   int64_t memory = 0;               ///< bytes the arena may have; 0: any
   int64_t threads = 1;              ///< threads the budget is checked for
-  int optimize = 2;                 ///< 1: made fast rather than fast, with the same results; so is the reference
+  int optLevel = 2;                 ///< 1: made fast rather than fast, with the same results; so is the reference
   bool profile = false;             ///< code reports to the runtime where its time goes (CPU only)
   Offload offload = Offload::Auto;  ///< Auto: as formGradientEntry chooses, else no
   std::string keptActivations;      ///< what layers keep for their backward, for the manifest; empty: not recorded

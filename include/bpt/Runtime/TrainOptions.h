@@ -38,7 +38,7 @@ struct TrainOptions {
 
   // machine
   std::string target = "cpu", cpu = "native", strategy = "blockwise", keepActivations = "auto", lastKeep = "all", offload = "auto";
-  int64_t optimize = 2, block = 512, segment = 0, lastLayers = 0, headsAtOnce = 0, memory = 0, threads = 0;
+  int64_t optLevel = 2, block = 512, segment = 0, lastLayers = 0, headsAtOnce = 0, memory = 0, threads = 0;
   std::string machine = "this";
 
   // run

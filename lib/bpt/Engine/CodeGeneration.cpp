@@ -28,7 +28,7 @@ Expected<TargetInfo> getTargetInfo(const CompileOptions &options) {
 
 /// Whether code is worth less than the time to make it.
 static bool isMadeFast(const CompileOptions &options) {
-  return options.optimize < 2 || options.target == Target::Reference;
+  return options.optLevel < 2 || options.target == Target::Reference;
 }
 
 Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CompileOptions &options) {

@@ -54,11 +54,11 @@ Expected<Offload> parseOffload(llvm::StringRef name, Target target) {
   return name == "true" ? Offload::Yes : Offload::No;
 }
 
-Status checkOptimize(int64_t level, Target target) {
+Status checkOptLevel(int64_t level, Target target) {
   if (level != 1 && level != 2)
-    return usageError("expected --optimize=1 or 2, but got " + std::to_string(level));
+    return usageError("expected --opt-level=1 or 2, but got " + std::to_string(level));
   if (level == 1 && target != Target::CPU)
-    return usageError("--optimize=1 is for --target=cpu; " + getTargetName(target).str() + " has one level");
+    return usageError("--opt-level=1 is for --target=cpu; " + getTargetName(target).str() + " has one level");
   return {};
 }
 

@@ -139,10 +139,10 @@ static Expected<CompileOptions> formTraining(Compiler &compiler, ModuleOp module
   Expected<Target> target = parseTarget(options.target);
   if (!target)
     return target.takeError();
-  if (Status status = checkOptimize(options.optimize, *target); !status)
+  if (Status status = checkOptLevel(options.optLevel, *target); !status)
     return status.takeError();
   compile.target = *target;
-  compile.optimize = static_cast<int>(options.optimize);
+  compile.optLevel = static_cast<int>(options.optLevel);
   compile.cpu = options.cpu;
   compile.profile = options.profile && *target == Target::CPU;
   compile.keptActivations = policy.getName();

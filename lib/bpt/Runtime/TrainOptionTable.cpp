@@ -61,7 +61,7 @@ static std::vector<OptionSpec> makeTable() {
       {"target", &O::target, K::Text, "TARGET", nullptr, machine, {"cpu", "reference", "emulator", "cuda"}, 1, 0, num, "what to compile for"},
       {"cpu", &O::cpu, K::Text, "NAME", nullptr, machine, {}, 1, 0, num,
        "processor to compile for: native (with AMX where it pays), native-amx (without), x86-64-v4, x86-64-v4+amx, x86-64-v3 or x86-64"},
-      {"optimize", &O::optimize, K::Integer, "LEVEL", nullptr, machine, {}, 1, 2, plain, "2: code that runs fast; 1: that is made fast, for a short run on the CPU; the results are the same"},
+      {"opt-level", &O::optLevel, K::Integer, "LEVEL", nullptr, machine, {}, 1, 2, plain, "2: code that runs fast; 1: that is made fast, for a short run on the CPU; the results are the same"},
       {"strategy", &O::strategy, K::Text, "NAME", nullptr, machine, {"vanilla", "memory-efficient", "blockwise"}, 1, 0, num, "how layers are blocked"},
       {"block", &O::block, K::Integer, "ROWS", nullptr, machine, {}, 1, any, num, "sequence rows of a block"},
       {"keep-activations", &O::keepActivations, K::Text, "NAME", nullptr, machine, {"auto", "input", "attention", "qkv", "all"}, 1, 0, plain,

@@ -27,7 +27,7 @@ def main():
             for context in (1024, 4096):
                 path = step(where, strategy, context)
                 planned[strategy, context] = json.loads(tool("bpt-run", path, "--entry=loss.grad", "--plan", "--json"))["arena_bytes"]
-            report = json.loads(tool("bpt-run", step(where, strategy, 1024), "--entry=loss.grad", "--bench=1", "--optimize=1", "--json"))
+            report = json.loads(tool("bpt-run", step(where, strategy, 1024), "--entry=loss.grad", "--bench=1", "--opt-level=1", "--json"))
             if not report["planned_peak_bytes"] == report["measured_peak_bytes"]:
                 sys.exit(f"{strategy}: planned {report['planned_peak_bytes']}, allocated {report['measured_peak_bytes']}")
     print(planned)
