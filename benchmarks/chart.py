@@ -18,9 +18,10 @@ def picture_of(row, y):
     """The parts right of the label."""
     color = "#2a9d5c" if row["holds"] else "#d98a00"
     peers = ", ".join(f"{ratio:g} x {name}" for name, ratio in row["vs"].items())
-    figure, goal = re.match(r"(\w+) [<>]= ([\d.]+)", row["goal"]).groups()
+    figure, goal = re.match(r"([\w.]+) [<>]= ([\d.]+)", row["goal"]).groups()
     if figure not in SHARES:
-        return [text(LEFT, y + 13, ", ".join(filter(None, (f"{figure} {row[figure]:.2f}", peers))) + f" (goal: {row['goal']})", f' fill="{color}"')]
+        value = f"{figure} {row[figure]:.2f}" if figure in row else ""  # else the goal is about a peer
+        return [text(LEFT, y + 13, ", ".join(filter(None, (value, peers))) + f" (goal: {row['goal']})", f' fill="{color}"')]
     share, goal = row[figure], LEFT + WIDTH * float(goal)
     rate = f"{row['gflops']} GFLOP/s" if "gflops" in row else f"{row['gbytes_per_second']} GB/s"
     return [f'<rect x="{LEFT}" y="{y}" width="{WIDTH * share:.0f}" height="{HEIGHT - 5}" fill="{color}"><title>{rate}</title></rect>',

@@ -82,12 +82,13 @@ def write_zeros(path, shapes):
 
 @dataclass
 class TrainStep:
-    """A step of GPT-2 124M in f32, batch 1: the median of `steps` after the first `warm`. `amount` is known after a run."""
+    """A step of GPT-2 124M in f32: the median of `steps` after the first `warm`. `amount` is known after a run."""
     context: int
     steps: int = 1
     amount: int = 0
     options: tuple = ()
     warm: int = 2
+    batch: int = 1
 
     def runs(self):
         return self.steps
@@ -96,8 +97,8 @@ class TrainStep:
         tokens = os.path.join(where, "random.u16")
         draw = random.Random(0)
         with open(tokens, "wb") as f:
-            array.array("H", (draw.randrange(50257) for _ in range(2 * self.context + 2))).tofile(f)
-        return subprocess.Popen([os.path.join(bin, "bpt-train"), "--model=gpt", "--preset=gpt2", "--batch=1", f"--context={self.context}",
+            array.array("H", (draw.randrange(50257) for _ in range(2 * self.batch * self.context + 2))).tofile(f)
+        return subprocess.Popen([os.path.join(bin, "bpt-train"), "--model=gpt", "--preset=gpt2", f"--batch={self.batch}", f"--context={self.context}",
                                  f"--tokens={tokens}", f"--out={where}/run", "--json", *self.options], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 

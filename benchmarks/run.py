@@ -64,9 +64,11 @@ def report(arguments, row, peers):
     fields["vs"] = {name: round(time / seconds, 2) for name, time in theirs.items()}
     wanted = {name: ratio for name, ratio in row.ratios.items() if ratio and name in theirs}
     at_most = row.figure in AT_MOST
-    holds = fields[row.figure] <= row.goal if at_most else fields[row.figure] >= row.goal
-    bound = f"{row.figure} {'<=' if at_most else '>='} {row.goal:.2f}"
-    return fields | {"goal": ", ".join([bound] + [f"{name} >= {ratio}" for name, ratio in wanted.items()]),
+    holds, bounds = True, []
+    if row.goal is not None:
+        holds = fields[row.figure] <= row.goal if at_most else fields[row.figure] >= row.goal
+        bounds = [f"{row.figure} {'<=' if at_most else '>='} {row.goal:.2f}"]
+    return fields | {"goal": ", ".join(bounds + [f"{name} >= {ratio}" for name, ratio in wanted.items()]),
                      "holds": holds and all(fields["vs"][name] >= ratio for name, ratio in wanted.items())}
 
 
@@ -80,7 +82,9 @@ def bench_cpu(arguments, emit):
     for row in cpu_rows.rows(arguments.full):
         if re.search(arguments.filter, row.title):
             stop_all_but(row.ratios)
-            emit(report(arguments, row, {name: peers[name] for name in row.ratios if peers[name].available()}))
+            ready = {name: peers[name] for name in row.ratios if peers[name].available()}
+            if ready or row.goal is not None:  # else there is nothing to judge
+                emit(report(arguments, row, ready))
     stop_all_but(())
 
 

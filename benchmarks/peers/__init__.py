@@ -64,26 +64,11 @@ class Peer:
         return answer.get("seconds")
 
 
-class NoPackage:
-    """A peer that neither PyPI nor Debian has."""
-
-    def __init__(self, name):
-        self.name, self.said = name, False
-
-    def available(self):
-        if not self.said:
-            say(f"{self.name} is in neither PyPI nor Debian, its ratios are left out")
-        self.said = True
-        return False
-
-    def stop(self):
-        pass
-
-
 def all_peers(build):
     """By the names that rows call them."""
+    from .llm_c import LlmC
     torch = ["torch", "numpy"]
     return {"pytorch": Peer(build, torch, "pytorch.py"), "openblas": Peer(build, ["numpy", "threadpoolctl"], "openblas.py"),
             "iree": Peer(build, ["numpy", "iree-base-compiler", "iree-base-runtime"], "iree_matmul.py"),
             "eager": Peer(build, torch, "gpt2.py", "eager"), "torch.compile": Peer(build, torch, "gpt2.py", "compile"),
-            "llm.c": NoPackage("llm.c")}
+            "llm.c": LlmC(build)}
