@@ -13,7 +13,9 @@ int main(int argc, char **argv) {
   app.add_option("FILE.mlir", session.input, "module to run; - is standard input")->required();
   app.add_option("--target", target, "cpu | reference | emulator (of a Hopper GPU) | cuda")->capture_default_str();
   app.add_option("--cpu", session.options.cpu, "native (AMX where it pays) | native+amx | native-amx | x86-64-v4 | x86-64-v4+amx | x86-64-v3 | x86-64")->capture_default_str();
-  app.add_option("-O,--opt-level", session.options.optLevel, "2: code that runs fast | 1: that is made fast, for a short run on the CPU; the results are the same")->capture_default_str();
+  app.add_option("-O,--opt-level", session.options.optLevel,
+                 "2: code that runs fast | 1: that is made fast, for a short run on the CPU; the results are the same")
+      ->capture_default_str();
   app.add_option("--emulator-mode", session.emulatorMode,
                  "eager | random | late: when asynchronous work of --target=emulator happens; all: each, with --check")
       ->capture_default_str();
