@@ -21,7 +21,11 @@ static void emitEmbedding(Emitter &e, Value ids, Value table, Value out) {
     parallelRows(e, rows, columns, [&](Value row) {
       Emitter::Values token = e.rowIndices(out, row);
       Value id = loadId(e, ids, token, count);
+      // The next token's row, which the processor cannot guess.
+      Value next = loadId(e, ids, e.rowIndices(out, e.min(e.add(row, 1), e.sub(rows, 1))), count);
       e.columns(columns, [&](Value column, Value mask) {
+        memref::PrefetchOp::create(e, table, ValueRange{next, column}, /*isWrite=*/false, /*localityHint=*/2,
+                                   /*isDataCache=*/true);
         Value x = e.load(table, {id, column}, mask);
         streams && !mask ? e.stream(x, out, at(token, column)) : e.store(x, out, at(token, column), mask);
       });
