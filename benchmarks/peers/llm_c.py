@@ -69,6 +69,7 @@ class LlmC:
 
     def measure(self, request):
         """Seconds of a step: the median of as many as are asked for, after one."""
+        assert (request["batch"], request["context"]) == (4, 64)  # what its main() trains with
         seconds, wanted = [], request["runs"] + 1
         with subprocess.Popen(["stdbuf", "-oL", "./train_gpt2"], cwd=self.folder, stdout=subprocess.PIPE, text=True,
                               env={**os.environ, "OMP_NUM_THREADS": str(os.cpu_count())}) as process:
