@@ -69,6 +69,6 @@ def all_peers(build):
     from .llm_c import LlmC
     torch = ["torch", "numpy"]
     return {"pytorch": Peer(build, torch, "pytorch.py"), "openblas": Peer(build, ["numpy", "threadpoolctl"], "openblas.py"),
-            "iree": Peer(build, ["numpy", "iree-base-compiler", "iree-base-runtime"], "iree_matmul.py"),
+            "iree": Peer(build, ["numpy", "iree-base-compiler", "iree-base-runtime"], "iree_kernels.py"),
             "eager": Peer(build, torch, "gpt2.py", "eager"), "torch.compile": Peer(build, torch, "gpt2.py", "compile"),
             "llm.c": LlmC(build)}
