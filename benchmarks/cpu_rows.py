@@ -7,8 +7,8 @@ from ours import Compile, Kernel, TrainStep, take_turns
 
 @dataclass
 class Row:
-    """`figure` is the field the goal is about (None: only the ratios have goals), `peak` what a share of peak refers to; a ratio None is
-    reported only; at most `rounds` (0: any) turns."""
+    """`figure` is the field that `goal` is about (without a goal only ratios are judged), `peak` what a share of peak refers to; a ratio None
+    is reported only; at most `rounds` (0: any) turns."""
     work: str
     sizes: dict
     ours: list

@@ -28,7 +28,9 @@ func.func @odd(%x: memref<4096x2047xf32>, %y: memref<4096x2047xf32>) {
   return
 }
 
+// The row of the next token is fetched.
 // CHECK-LABEL: func private @embedding_0
+// CHECK: memref.prefetch %arg1[{{.*}}], read, locality<2>, data
 // CHECK: vector.store {{.*}} {alignment = 16 : i64, nontemporal = true} : {{.*}}, vector<8xi16>
 // CHECK: return
 func.func @halves(%ids: memref<4x4096xi32>, %table: memref<64x2048xbf16>, %y: memref<4x4096x2048xbf16>) {
